@@ -1,0 +1,5 @@
+"""givre: an overfitted image codec."""
+
+from givre.version import __version__
+
+__all__ = ["__version__"]

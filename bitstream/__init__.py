@@ -1,0 +1,1 @@
+"""Bytes, and nothing but bytes: header, entropy coder, parameter and latent sections."""

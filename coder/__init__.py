@@ -1,0 +1,1 @@
+"""How a decoder is fitted to an image, written to a file, and run."""

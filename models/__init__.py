@@ -1,0 +1,1 @@
+"""What is fitted: the decoder's parts, as differentiable modules and in exact arithmetic."""

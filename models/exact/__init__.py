@@ -1,0 +1,1 @@
+"""The fitted decoder in exact arithmetic: every back end gives the same bits."""
