@@ -29,8 +29,9 @@ class Architecture:
             are followed by a ReLU.
         ups_k_size: taps of the x2 upsampling filter, even and at least 4.
         ups_preconcat_k_size: taps of the pre-concatenation filter, odd.
-        n_levels: main latent grids L, levels 0 (full size) to L - 1.
-        n_hyper: hyper-latent grids, at the n_hyper coarsest levels.
+        n_levels: main latent grids L, levels 0 (full size) to L - 1; 2 to 15.
+        n_hyper: hyper-latent grids, at the n_hyper coarsest levels, never at the levels that
+            have an inter-feature context extractor.
         n_channels: samples a pixel: 1 grey, 2 grey + alpha, 3 RGB, 4 RGB + alpha.
     """
 
@@ -54,8 +55,8 @@ class Architecture:
             "n_arm_hidden": (0, 4),
             "ups_k_size": (4, 16),
             "ups_preconcat_k_size": (1, 15),
-            "n_levels": (1, 15),
-            "n_hyper": (0, self.n_levels),
+            "n_levels": (2, 15),
+            "n_hyper": (0, max(0, self.n_levels - IFCE_GRIDS)),
             "n_channels": (1, 4),
         }
         for name, (low, high) in bounds.items():
@@ -73,7 +74,7 @@ class Architecture:
     @property
     def n_ifce(self) -> int:
         """Grids that have an inter-feature context extractor of their own."""
-        return min(IFCE_GRIDS, self.n_levels) if self.n_features else 0
+        return min(IFCE_GRIDS, self.n_levels - 1) if self.n_features else 0
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,126 @@
+"""The fitted latents: float grids, their quantisation proxy and the optimiser that moves them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from givre.models.geometry import LATENT_MAX, LATENT_MIN, Grid
+from givre.models.proxy import noisy_soft_round, straight_through_round
+
+ADAM_BETAS = (0.9, 0.999)
+ADAM_EPS = 1e-8
+
+
+@dataclass(frozen=True)
+class ProxySettings:
+    """How latents are quantised in a step.
+
+    Attributes:
+        gain: fitted values are multiplied by it before anything else.
+        hard: round, with a straight-through gradient; else round softly, with noise.
+        temperature: of the soft rounding.
+        noise: standard deviation between the two soft rounds.
+        seed: of the noise.
+        step: number of the step; every step has noise of its own.
+    """
+
+    gain: float
+    hard: bool
+    temperature: float
+    noise: float
+    seed: int
+    step: int
+
+
+class FittedLatents(Protocol):
+    """Latents of one image while they are fitted."""
+
+    def proxy(self, settings: ProxySettings) -> list[Tensor]:
+        """Differentiable stand-ins for the rounded latents, (H_i, W_i) each."""
+
+    def update(self, learning_rate: float, upcoming: ProxySettings | None) -> None:
+        """One Adam step from the gradients of the last proxy.
+
+        `upcoming` says what the next proxy will be, so that it can be made in the same pass.
+        """
+
+    def rounded(self, gain: float) -> list[Tensor]:
+        """Latents as the file would hold them, integer values in float tensors."""
+
+    def state_tensors(self) -> dict[str, Tensor]:
+        """All state as named tensors, for a checkpoint."""
+
+    def load_state_tensors(self, state: dict[str, Tensor]) -> None:
+        """Take back what `state_tensors` gave; KeyError when something is missing."""
+
+
+class ReferenceLatents:
+    """Latents in plain torch, on any device: autograd through the proxy, torch's Adam.
+
+    Args:
+        grids: geometry; the values start at zero.
+        device: where they live.
+    """
+
+    def __init__(self, grids: Sequence[Grid], device: torch.device) -> None:
+        self._values = [
+            torch.zeros(g.height, g.width, device=device, requires_grad=True) for g in grids
+        ]
+        self._adam = torch.optim.Adam(self._values, betas=ADAM_BETAS, eps=ADAM_EPS)
+
+    def proxy(self, settings: ProxySettings) -> list[Tensor]:
+        """See `FittedLatents.proxy`."""
+        scaled = [u * settings.gain for u in self._values]
+        if settings.hard:
+            return [straight_through_round(y) for y in scaled]
+        # A generator of its own for every step: a resumed fit sees the noise it would have seen.
+        generator = torch.Generator(device=scaled[0].device)
+        generator.manual_seed((settings.seed << 24) + settings.step)
+        return [
+            noisy_soft_round(
+                y,
+                settings.noise * torch.randn(y.shape, generator=generator, device=y.device),
+                settings.temperature,
+            )
+            for y in scaled
+        ]
+
+    def update(self, learning_rate: float, upcoming: ProxySettings | None) -> None:
+        """See `FittedLatents.update`."""
+        del upcoming  # autograd needs a pass of its own anyway
+        for group in self._adam.param_groups:
+            group["lr"] = learning_rate
+        self._adam.step()
+        self._adam.zero_grad()
+
+    def rounded(self, gain: float) -> list[Tensor]:
+        """See `FittedLatents.rounded`."""
+        return hard_latents([u * gain for u in self._values])
+
+    def state_tensors(self) -> dict[str, Tensor]:
+        """See `FittedLatents.state_tensors`."""
+        state = {f"latent.{i}": u.detach() for i, u in enumerate(self._values)}
+        for i, u in enumerate(self._values):
+            for key, value in self._adam.state[u].items():
+                state[f"adam.{i}.{key}"] = value
+        return state
+
+    def load_state_tensors(self, state: dict[str, Tensor]) -> None:
+        """See `FittedLatents.load_state_tensors`."""
+        for i, u in enumerate(self._values):
+            with torch.no_grad():
+                u.copy_(state[f"latent.{i}"])
+            self._adam.state[u] = {
+                key: state[f"adam.{i}.{key}"].to("cpu" if key == "step" else u.device).clone()
+                for key in ("step", "exp_avg", "exp_avg_sq")
+            }
+
+
+def hard_latents(latents: Sequence[Tensor]) -> list[Tensor]:
+    """Latents as the file holds them: rounded to integers and clamped to the symbols' range."""
+    return [latent.detach().round().clamp(LATENT_MIN, LATENT_MAX) for latent in latents]
