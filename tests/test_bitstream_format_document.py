@@ -1,0 +1,79 @@
+"""What docs/FORMAT.md states as a list or a table is what the code does."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from givre.bitstream.header import MAGIC
+from givre.bitstream.scales import LATENT_SCALES, PARAMETER_SCALES
+from givre.models.architecture import NAMED_POINTS, group_names, tensor_specs
+from givre.models.geometry import context_offsets, wavefront_step
+
+ROOT = Path(__file__).parents[1]
+DOCUMENT = (ROOT / "docs" / "FORMAT.md").read_text(encoding="utf-8")
+
+
+def listed(marker: str) -> str:
+    found = re.search(rf"<!-- {marker} -->\n```\n(.*?)\n```", DOCUMENT, re.DOTALL)
+    assert found is not None
+    return found[1]
+
+
+def rows(first_cell: str) -> list[list[str]]:
+    """Table rows whose first cell matches, as lists of bare cells."""
+    lines = [line for line in DOCUMENT.splitlines() if re.match(rf"\| {first_cell} \|", line)]
+    return [[cell.strip(" `") for cell in line.strip("|").split("|")] for line in lines]
+
+
+@pytest.mark.parametrize(
+    ("marker", "table"),
+    [("latent-scales", LATENT_SCALES), ("parameter-scales", PARAMETER_SCALES)],
+)
+def test_scale_tables(marker: str, table: list[float]) -> None:
+    assert [int(number) for number in listed(marker).split()] == [v * 2**20 for v in table]
+
+
+def test_context_offsets() -> None:
+    pairs = re.findall(r"\((-?\d+),(-?\d+)\)", listed("context-offsets"))
+    assert tuple((int(dy), int(dx)) for dy, dx in pairs) == context_offsets(40)
+
+
+def test_wavefront_steps() -> None:
+    (spans,), (steps,) = rows("`n_spatial`"), rows("step w")
+    stated = {}
+    for span, step in zip(spans[1:], steps[1:], strict=True):
+        first, last = (int(number) for number in span.split(" .. "))
+        stated |= dict.fromkeys(range(first, last + 1), int(step))
+    assert stated == {n: wavefront_step(n) for n in range(1, 41)}
+
+
+def test_named_architectures() -> None:
+    header = next(line for line in DOCUMENT.splitlines() if line.startswith("| code | name |"))
+    fields = re.findall(r"`(\w+)`", header)
+    stated = {row[1]: [int(value) for value in row[2:]] for row in rows("[0-3]")}
+    assert stated == {
+        name: [getattr(point, field) for field in fields] for name, point in NAMED_POINTS.items()
+    }
+    assert MAGIC.hex(" ").upper() in DOCUMENT
+
+
+def test_parameter_groups() -> None:
+    stated = {row[0]: row[-1] for row in rows(r"`(arm|ifce|upsampling|synthesis)\.[\w.]+`")}
+    arch = NAMED_POINTS["hop"]
+    found = {re.sub(r"\.\d+\.", ".#.", spec.name): spec.group for spec in tensor_specs(arch)}
+    assert {re.sub(r"\.[ils]\.", ".#.", name): group for name, group in stated.items()} == found
+    assert tuple(dict.fromkeys(stated.values())) == group_names(arch)
+
+
+def test_worked_example_is_what_the_script_prints() -> None:
+    script = ROOT / "docs" / "worked_example.py"
+    stream = ROOT / "tests" / "conformance" / "fitted-lop-32x24x1.givre"
+    command = [sys.executable, str(script), str(stream)]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    for part in printed.rstrip().split("\n\n"):
+        assert f"```\n{part}\n```" in DOCUMENT

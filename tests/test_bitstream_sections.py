@@ -1,0 +1,272 @@
+"""Scale tables, parameter section and latent section."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from decimal import Decimal, localcontext
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from givre.bitstream.latents import LatentReader, write_latents
+from givre.bitstream.parameters import (
+    QuantisedParameters,
+    leaky_laplace_cumulative,
+    parameter_bits,
+    parameter_cost_table,
+    read_parameters,
+    write_parameters,
+)
+from givre.bitstream.rangecoder import PARAMETER_MAX, SymbolEncoder
+from givre.bitstream.scales import LATENT_SCALES, PARAMETER_SCALES
+from givre.errors import CorruptError, UsageError
+from givre.models.architecture import NAMED_POINTS, Architecture, group_names, tensor_specs
+
+TINY = Architecture(2, 1, 2, 1, n_arm_hidden=1, ups_k_size=4, n_levels=4, n_hyper=1, n_channels=1)
+
+
+def rounded(values: np.ndarray) -> np.ndarray:
+    return np.clip(np.rint(values), -PARAMETER_MAX, PARAMETER_MAX).astype(np.int32)
+
+
+def random_parameters(arch: Architecture, seed: int, spread: float) -> QuantisedParameters:
+    rng = np.random.default_rng(seed)
+    integers = {
+        spec.name: np.clip(np.rint(rng.laplace(0, spread, spec.shape)), -4095, 4095).astype(
+            np.int32
+        )
+        for spec in tensor_specs(arch)
+    }
+    return QuantisedParameters(
+        integers, {group: int(rng.integers(0, 16)) for group in group_names(arch)}
+    )
+
+
+def test_latent_scales_are_the_rounded_exponentials() -> None:
+    assert LATENT_SCALES.shape == (321,)
+    assert LATENT_SCALES.dtype == np.float64
+    with localcontext() as context:
+        context.prec = 50
+        exact = [(Decimal(k) / 32 - 5).exp() * 2**20 for k in range(321)]
+    assert (LATENT_SCALES * 2**20).tolist() == [round(value) for value in exact]
+    assert np.allclose(LATENT_SCALES, [math.exp(k / 32 - 5) for k in range(321)], rtol=1e-4, atol=0)
+
+
+def test_parameter_scales_are_the_rounded_powers() -> None:
+    assert PARAMETER_SCALES.shape == (64,)
+    exact = [2.0 ** ((k - 1) / 4 - 3) for k in range(1, 64)]
+    assert (PARAMETER_SCALES * 2**20).tolist() == [0, *(round(value * 2**20) for value in exact)]
+
+
+def test_scale_tables_cannot_be_changed() -> None:
+    for table in (LATENT_SCALES, PARAMETER_SCALES, parameter_cost_table(3)):
+        with pytest.raises(ValueError, match="read-only"):
+            table[0] = 1.0
+
+
+@pytest.mark.parametrize("name", NAMED_POINTS)
+@pytest.mark.parametrize("spread", [0.1, 12.0, 5000.0])
+def test_parameters_come_back(name: str, spread: float) -> None:
+    arch = NAMED_POINTS[name]
+    quantised = random_parameters(arch, 1, spread)
+    decoded = read_parameters(arch, write_parameters(arch, quantised))
+    assert decoded.exponents == quantised.exponents
+    assert list(decoded.integers) == [spec.name for spec in tensor_specs(arch)]
+    for spec in tensor_specs(arch):
+        assert decoded.integers[spec.name].dtype == np.int32
+        assert decoded.integers[spec.name].shape == spec.shape
+        assert np.array_equal(decoded.integers[spec.name], quantised.integers[spec.name])
+
+
+def test_parameters_without_inter_feature_contexts_come_back() -> None:
+    arch = replace(TINY, n_features=0, n_levels=2, n_hyper=0, n_residual=0)
+    quantised = random_parameters(arch, 3, 4.0)
+    decoded = read_parameters(arch, write_parameters(arch, quantised))
+    for name, expected in quantised.integers.items():
+        assert np.array_equal(decoded.integers[name], expected)
+
+
+def test_values_are_exact_dyadic_rationals() -> None:
+    quantised = random_parameters(TINY, 2, 500.0)
+    values = quantised.values(TINY)
+    for spec in tensor_specs(TINY):
+        step = 2.0 ** -quantised.exponents[spec.group]
+        assert values[spec.name].dtype == np.float64
+        assert np.array_equal(values[spec.name], quantised.integers[spec.name] * step)
+
+
+def test_zero_groups_cost_ten_bits() -> None:
+    arch = NAMED_POINTS["hop"]
+    zeros = {spec.name: np.zeros(spec.shape, np.int32) for spec in tensor_specs(arch)}
+    groups = group_names(arch)
+    data = write_parameters(arch, QuantisedParameters(zeros, dict.fromkeys(groups, 15)))
+    assert len(data) <= -(-10 * len(groups) // 8)
+    decoded = read_parameters(arch, data)
+    assert all(not tensor.any() for tensor in decoded.integers.values())
+    assert set(decoded.exponents.values()) == {15}
+
+
+def test_golden_parameter_section() -> None:
+    counter = iter(range(-20, 1000))
+    integers = {
+        spec.name: np.fromiter(counter, np.int32, spec.size).reshape(spec.shape)
+        for spec in tensor_specs(TINY)
+    }
+    exponents = {group: i for i, group in enumerate(group_names(TINY))}
+    data = write_parameters(TINY, QuantisedParameters(integers, exponents))
+    assert data.hex() == GOLDEN_PARAMETERS
+
+
+GOLDEN_PARAMETERS = (
+    "0748fba05e3404bfdb67cf19a3727023d417f3d589ec5920b6b24bad1bd7bd287c0a70dffb81f46b4ecfb"
+    "b0608b74ec29453c371f94d5bb4fbcf7e21dc6d889e5d0af447a4259b1de5360cdce63ab2f087003e2b91"
+)
+
+
+@pytest.mark.parametrize("integer", [-4096, 4096, 2**20])
+def test_parameters_out_of_range(integer: int) -> None:
+    quantised = random_parameters(TINY, 1, 3.0)
+    quantised.integers["arm.output.bias"][1] = integer
+    with pytest.raises(UsageError, match="they must be within"):
+        write_parameters(TINY, quantised)
+
+
+@pytest.mark.parametrize("exponent", [-1, 16])
+def test_exponent_out_of_range(exponent: int) -> None:
+    quantised = random_parameters(TINY, 1, 3.0)
+    wrong = replace(quantised, exponents={**quantised.exponents, "arm.bias": exponent})
+    with pytest.raises(UsageError, match=r"exponent of arm\.bias must be given, as 0 to 15"):
+        write_parameters(TINY, wrong)
+
+
+def test_missing_and_misshapen_tensors() -> None:
+    quantised = random_parameters(TINY, 1, 3.0)
+    name = "arm.output.weight"
+    transposed = {**quantised.integers, name: quantised.integers[name].T}
+    with pytest.raises(UsageError, match=r"arm\.output\.weight has shape \(3, 2\)"):
+        write_parameters(TINY, replace(quantised, integers=transposed))
+    missing = {key: value for key, value in quantised.integers.items() if key != name}
+    with pytest.raises(UsageError, match=r"arm\.output\.weight has shape \(\)"):
+        write_parameters(TINY, replace(quantised, integers=missing))
+
+
+@given(st.binary(max_size=60))
+def test_random_parameter_sections_decode_or_are_corrupt(data: bytes) -> None:
+    try:
+        decoded = read_parameters(TINY, data)
+    except CorruptError:
+        return
+    assert all(np.abs(tensor).max() <= PARAMETER_MAX for tensor in decoded.integers.values())
+    assert all(0 <= exponent < 16 for exponent in decoded.exponents.values())
+
+
+@pytest.mark.parametrize("scale_index", [1, 9, 30, 63])
+def test_costs_are_those_of_the_range_coder(scale_index: int) -> None:
+    scale = float(PARAMETER_SCALES[scale_index])
+    rng = np.random.default_rng(scale_index)
+    integers = rounded(rng.laplace(0, scale, 20_000))
+    encoder = SymbolEncoder()
+    encoder.parameters(integers, scale)
+    n_bytes = len(encoder.to_bytes())
+    bits = parameter_cost_table(scale_index)[integers + PARAMETER_MAX].sum()
+    assert abs(n_bytes - bits / 8) <= 2
+
+
+def test_cumulative_counts_are_a_proper_model() -> None:
+    for scale in PARAMETER_SCALES[1:]:
+        counts = leaky_laplace_cumulative(float(scale))
+        assert counts.shape == (8192,)
+        assert (counts[0], counts[-1]) == (0, 1 << 24)
+        assert np.diff(counts).min() >= 1
+
+
+@settings(deadline=None)
+@given(st.integers(0, 2**32), st.sampled_from([0.05, 0.6, 7.0, 90.0, 3000.0]))
+def test_parameter_bits_finds_the_best_scale(seed: int, spread: float) -> None:
+    rng = np.random.default_rng(seed)
+    shape = (int(rng.integers(1, 30)), 4)
+    integers = rounded(rng.laplace(0, spread, shape))
+    bits, scale_index = parameter_bits(integers)
+    costs = [parameter_cost_table(k)[integers + PARAMETER_MAX].sum() for k in range(64)]
+    assert scale_index == int(np.argmin(costs))
+    assert bits == pytest.approx(min(costs), rel=1e-12)
+
+
+def test_parameter_section_has_the_size_that_parameter_bits_says() -> None:
+    arch = NAMED_POINTS["hop"]
+    quantised = random_parameters(arch, 4, 20.0)
+    bits = 10.0 * len(group_names(arch))
+    for group in group_names(arch):
+        names = [spec.name for spec in tensor_specs(arch) if spec.group == group]
+        bits += parameter_bits(np.concatenate([quantised.integers[n].ravel() for n in names]))[0]
+    assert abs(len(write_parameters(arch, quantised)) - bits / 8) <= 2
+
+
+def random_waves(seed: int) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    rng = np.random.default_rng(seed)
+    waves = []
+    for n in rng.integers(0, 60, 20):
+        mean = np.clip(np.round(rng.normal(0, 10, n) * 256) / 256, -64, 63)
+        index = rng.integers(0, 321, n)
+        noise = rng.laplace(0, 1, n) * LATENT_SCALES[index]
+        waves.append((np.clip(np.rint(mean + noise), -64, 63).astype(np.int32), mean, index))
+    return waves
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**32))
+def test_latents_come_back(seed: int) -> None:
+    waves = random_waves(seed)
+    reader = LatentReader(write_latents(waves))
+    for symbols, mean, index in waves:
+        assert np.array_equal(reader.read(mean, index), symbols)
+
+
+def test_latent_section_does_not_depend_on_the_cut_into_waves() -> None:
+    waves = random_waves(8)
+    whole = tuple(np.concatenate(parts) for parts in zip(*waves, strict=True))
+    assert write_latents([(whole[0], whole[1], whole[2])]) == write_latents(waves)
+
+
+def test_latent_section_has_the_size_that_its_model_says() -> None:
+    rng = np.random.default_rng(9)
+    index = rng.integers(100, 250, 30_000)
+    scale, mean = LATENT_SCALES[index], np.round(rng.normal(0, 4, 30_000) * 256) / 256
+    symbols = np.clip(np.rint(mean + rng.laplace(0, scale)), -64, 63)
+    upper, lower = symbols + 0.5 - mean, symbols - 0.5 - mean
+
+    def below(x: np.ndarray) -> np.ndarray:
+        return np.where(x < 0, 0.5 * np.exp(-abs(x) / scale), 1 - 0.5 * np.exp(-abs(x) / scale))
+
+    probability = np.where(symbols == 63, 1, below(upper)) - np.where(
+        symbols == -64, 0, below(lower)
+    )
+    n_bytes = len(write_latents([(symbols.astype(np.int32), mean, index)]))
+    assert abs(n_bytes + np.log2(probability).sum() / 8) <= 0.001 * n_bytes
+
+
+@pytest.mark.parametrize(
+    ("symbol", "mean", "index", "message"),
+    [
+        (64, 0.0, 0, "latents are 64 to 64, they must be -64 to 63"),
+        (-65, 0.0, 0, "latents are -65"),
+        (0, 1 / 512, 0, "means must be multiples of 1/256"),
+        (0, 64.5, 0, "within"),
+        (0, math.nan, 0, "means must be"),
+        (0, math.inf, 0, "means must be"),
+        (0, 0.0, -1, "scale indices must be 0 to 320"),
+        (0, 0.0, 321, "scale indices must be 0 to 320"),
+    ],
+)
+def test_impossible_latents(symbol: int, mean: float, index: int, message: str) -> None:
+    wave = np.array([symbol], np.int32), np.array([mean]), np.array([index])
+    with pytest.raises(UsageError, match=message):
+        write_latents([wave])
+
+
+def test_latents_of_unequal_lengths() -> None:
+    with pytest.raises(UsageError, match="equally many"):
+        write_latents([(np.zeros(2, np.int32), np.zeros(2), np.zeros(3, np.int64))])
