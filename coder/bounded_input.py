@@ -1,0 +1,46 @@
+"""Reads files and streams whole, but never more than a limit, so that no input exhausts memory."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import BinaryIO
+
+from givre.errors import ImageError
+
+MAX_INPUT_BYTES = 1 << 30
+"""Largest input in bytes that is read; the largest file that an encoder writes is far smaller."""
+
+
+def read_stream(stream: BinaryIO, name: str, limit: int = MAX_INPUT_BYTES) -> bytes:
+    """Read a binary stream to its end.
+
+    Args:
+        stream: where to read.
+        name: what to call the stream in messages.
+        limit: the largest number of bytes that is accepted.
+
+    Raises:
+        ImageError: the stream holds more than `limit` bytes, or cannot be read.
+    """
+    try:
+        data = stream.read(limit + 1)
+    except OSError as error:
+        raise ImageError(f"cannot read {name}: {error.strerror or error}") from error
+    if len(data) > limit:
+        raise ImageError(f"{name} is larger than {limit} bytes, the most that givre reads")
+    return data
+
+
+def read_file(path: str | os.PathLike[str], limit: int = MAX_INPUT_BYTES) -> bytes:
+    """Read a file whole.
+
+    Raises:
+        ImageError: the file is missing, unreadable or larger than `limit` bytes.
+    """
+    try:
+        with Path(path).open("rb") as stream:
+            return read_stream(stream, os.fspath(path), limit)
+    except (OSError, ValueError) as error:  # ValueError: a path with a null character
+        reason = error.strerror if isinstance(error, OSError) else None
+        raise ImageError(f"cannot read {os.fspath(path)!r}: {reason or error}") from error

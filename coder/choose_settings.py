@@ -1,0 +1,117 @@
+"""From what a person asks for (a quality, an effort) to the settings of a fit.
+
+The Python functions and the command line share this, so that they have the same defaults and
+refuse the same contradictions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from givre.coder.settings import EFFORT_STEPS, FitSettings, lmbda_for_quality
+from givre.errors import UsageError
+
+
+@dataclass(frozen=True)
+class FitChoices:
+    """What was asked for; None where nothing was.
+
+    Attributes:
+        quality: 0 to 100, higher is better; excludes `lmbda`.
+        lmbda: weight of the rate (bits a pixel) against the distortion, above 0; higher is
+            smaller.
+        effort: 0 to 9, stands for a number of steps; excludes `steps`.
+        steps: optimisation steps, at least 1.
+        complexity: named point of the decoder, "lop", "mop", "hop" or "vhop".
+        seed: seed of the fit's noise and initial parameters.
+        threads: CPU threads, 0 for all cores.
+        device: where torch fits, as "cpu" or "cuda".
+    """
+
+    quality: float | None = None
+    lmbda: float | None = None
+    effort: int | None = None
+    steps: int | None = None
+    complexity: str | None = None
+    seed: int | None = None
+    threads: int | None = None
+    device: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.quality is not None and self.lmbda is not None:
+            raise UsageError("quality and lambda exclude each other, give one of them")
+        if self.effort is not None and self.steps is not None:
+            raise UsageError("effort and steps exclude each other, give one of them")
+
+    @property
+    def wanted_lmbda(self) -> float | None:
+        """The lambda that was asked for, itself or as a quality."""
+        return self.lmbda if self.quality is None else lmbda_for_quality(self.quality)
+
+    @property
+    def wanted_steps(self) -> int | None:
+        """The steps that were asked for, themselves or as an effort.
+
+        Raises:
+            UsageError: the effort is not an index of `EFFORT_STEPS`.
+        """
+        return self.steps if self.effort is None else steps_for_effort(self.effort)
+
+
+def steps_for_effort(effort: int) -> int:
+    """Optimisation steps that an effort stands for.
+
+    Raises:
+        UsageError: the effort is out of range.
+    """
+    if not 0 <= effort < len(EFFORT_STEPS):
+        raise UsageError(f"effort is {effort}, it must be 0 to {len(EFFORT_STEPS) - 1}")
+    return EFFORT_STEPS[effort]
+
+
+def new_settings(choices: FitChoices) -> FitSettings:
+    """Settings of a fresh fit; what was not asked for takes its default.
+
+    Raises:
+        UsageError: a value is out of range.
+    """
+    return replace(FitSettings(), **_given(choices))  # type: ignore[arg-type]  # names and types as above
+
+
+def continued_settings(choices: FitChoices, earlier: FitSettings, done: int) -> FitSettings:
+    """Settings that carry an earlier fit on, perhaps with more steps.
+
+    Args:
+        choices: what is asked for now. Threads and device may differ from the earlier ones.
+        earlier: the settings that the fit began with.
+        done: steps that the fit has made.
+
+    Raises:
+        UsageError: the choices contradict what the fit began with, or ask for fewer steps than
+            it has made.
+    """
+    wanted = _given(choices)
+    fixed = (("lmbda", "lambda"), ("complexity", "complexity"), ("seed", "seed"))
+    for name, label in fixed:
+        before = getattr(earlier, name)
+        if wanted.get(name, before) != before:
+            raise UsageError(
+                f"{label} {wanted[name]} contradicts the fit, which began with {before};"
+                " leave it out or start a new fit"
+            )
+    if choices.wanted_steps is not None and choices.wanted_steps < done:
+        raise UsageError(f"the fit has made {done} steps already, ask for at least as many")
+    return replace(earlier, **wanted)  # type: ignore[arg-type]  # names and types as above
+
+
+def _given(choices: FitChoices) -> dict[str, float | int | str]:
+    """The settings that were asked for, under their names in `FitSettings`."""
+    found = {
+        "lmbda": choices.wanted_lmbda,
+        "steps": choices.wanted_steps,
+        "complexity": choices.complexity,
+        "seed": choices.seed,
+        "threads": choices.threads,
+        "device": choices.device,
+    }
+    return {name: value for name, value in found.items() if value is not None}

@@ -1,0 +1,144 @@
+"""From bytes to pixels. No torch: NumPy, the range coder and exact arithmetic."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from givre.bitstream.container import (
+    DEFAULT_MAX_PIXELS,
+    check_limit,
+    read_prefix,
+    samples_crc,
+    unpack,
+)
+from givre.bitstream.header import Header
+from givre.bitstream.latents import LatentReader
+from givre.bitstream.parameters import read_parameters
+from givre.coder.settings import check_threads, resolve_threads
+from givre.errors import CorruptError
+from givre.models.architecture import Architecture
+from givre.models.exact.numpy_backend import NumpyBackend
+from givre.models.exact.wavefront import ArmBackend, WavePredictor
+from givre.models.geometry import Grid, grids
+
+Array = NDArray[np.float64]
+
+BAND_PIXELS = 1 << 16
+"""Pixels synthesised at a time, in whole rows; bounds the memory and shares out the work."""
+
+
+class Backend(ArmBackend, Protocol):
+    """The exact decoder of one file; see `models.exact.numpy_backend.NumpyBackend`."""
+
+    def features(self, grids: Sequence[Grid], latents: Sequence[Array], level: int) -> Array:
+        """Inter-feature contexts of a main grid."""
+
+    def stack(self, main: Sequence[Array]) -> Array:
+        """Dense representation without its finest grid, at half the image's size."""
+
+    def normalised_rows(self, finest: Array, stack: Array, first: int, last: int) -> Array:
+        """Normalised samples of some rows."""
+
+
+BackendFactory = Callable[[Architecture, Mapping[str, Array]], Backend]
+
+
+def decode_samples(
+    data: bytes,
+    *,
+    threads: int = 0,
+    max_pixels: int | None = DEFAULT_MAX_PIXELS,
+    backend: BackendFactory = NumpyBackend,
+) -> NDArray[np.uint8]:
+    """Decode a file.
+
+    Args:
+        data: the whole file.
+        threads: 0 for all cores; the pixels do not depend on it.
+        max_pixels: refuse a larger picture before anything is allocated; None for no limit.
+        backend: which implementation of the exact arithmetic computes; all give the same pixels.
+
+    Returns:
+        uint8 (H, W, C), proved right by the file's checksum of the pixels.
+
+    Raises:
+        BitstreamError: the bytes are not a file that this version can decode.
+        UsageError: `threads` is out of range.
+    """
+    check_threads(threads)
+    check_limit(read_prefix(data), max_pixels)
+    container = unpack(data)
+    header, arch = container.header, container.header.architecture
+    parameters = read_parameters(arch, container.parameters)
+    decoder = backend(arch, parameters.values(arch))
+    latents = read_grids(decoder, header, LatentReader(container.latents))
+    samples = reconstruct(decoder, header, latents, resolve_threads(threads))
+    if samples_crc(samples) != header.pixel_crc:
+        raise CorruptError(
+            "the decoded pixels do not match the file's checksum: the file is damaged, "
+            "or this machine computes wrongly"
+        )
+    return samples
+
+
+def read_grids(decoder: Backend, header: Header, reader: LatentReader) -> list[Array]:
+    """Decode all latent grids, coarsest first.
+
+    Returns:
+        Integer values as float64 (H_i, W_i), in the order of `geometry.grids` (fine to coarse).
+    """
+    decoded: list[Array] = []
+    all_grids = grids(header.architecture, header.width, header.height)
+    for i in reversed(range(len(all_grids))):
+        predictor = grid_predictor(decoder, header.architecture, all_grids, i, decoded)
+        for wave in predictor.waves():
+            mean, scale = predictor.predict(*wave)
+            predictor.fill(*wave, reader.read(mean, scale))
+        decoded.insert(0, predictor.grid())
+    return decoded
+
+
+def grid_predictor(
+    decoder: Backend,
+    arch: Architecture,
+    all_grids: Sequence[Grid],
+    index: int,
+    coarser: Sequence[Array],
+) -> WavePredictor:
+    """Predictor of one grid, given the values of all grids after it (fine to coarse)."""
+    grid = all_grids[index]
+    features = None
+    if not grid.hyper and grid.level < arch.n_ifce:
+        features = decoder.features(all_grids[index + 1 :], coarser, grid.level)
+    return WavePredictor(decoder, arch, grid.height, grid.width, features)
+
+
+def reconstruct(
+    decoder: Backend, header: Header, latents: Sequence[Array], threads: int
+) -> NDArray[np.uint8]:
+    """Samples uint8 (H, W, C) from the values of all grids, in the order of `geometry.grids`."""
+    arch = header.architecture
+    all_grids = grids(arch, header.width, header.height)
+    main = [y for grid, y in zip(all_grids, latents, strict=True) if not grid.hyper]
+    stack = decoder.stack(main)
+    samples = np.empty((header.height, header.width, arch.n_channels), np.uint8)
+    low = np.array(header.sample_low, np.float64)[:, None, None]
+    span = np.array(header.sample_high, np.float64)[:, None, None] - low
+
+    rows = max(1, BAND_PIXELS // header.width)
+
+    def fill_band(first: int) -> None:
+        last = min(first + rows, header.height)
+        normalised = decoder.normalised_rows(main[0], stack, first, last)
+        band = low + np.floor(span * np.clip(normalised, 0.0, 1.0) + 0.5)
+        samples[first:last] = np.moveaxis(band, 0, 2)
+
+    with ThreadPoolExecutor(threads) as pool:
+        for _ in pool.map(fill_band, range(0, header.height, rows)):
+            pass
+    return samples

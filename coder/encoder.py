@@ -1,0 +1,225 @@
+"""From a fit to a file: quantise, write, decode what was written, and report what it is worth."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+from numpy.typing import NDArray
+
+from givre.bitstream.container import Container, pack, samples_crc
+from givre.bitstream.header import Header
+from givre.bitstream.latents import CodedLatents, write_latents
+from givre.bitstream.parameters import write_parameters
+from givre.coder.decoder import Backend, decode_samples, grid_predictor, reconstruct
+from givre.coder.fit import Fit
+from givre.coder.normalisation import make_target
+from givre.coder.overfit import overfit
+from givre.coder.progress import ProgressListener
+from givre.coder.quality import constant_error, mean_squared_error, psnr_db
+from givre.coder.quantise import quantise_parameters
+from givre.coder.settings import FitSettings, resolve_threads
+from givre.coder.torch_threads import torch_threads
+from givre.errors import CollapseError
+from givre.models.architecture import Architecture
+from givre.models.complexity import mac_per_pixel
+from givre.models.exact.numpy_backend import NumpyBackend
+from givre.models.geometry import grids
+
+_log = logging.getLogger(__name__)
+
+_CONVERGED_STEPS = 100
+"""A fit shorter than this may be no better than a constant image without being broken."""
+
+_CHEAP_BPP = 0.1
+"""Bits per pixel for which any decoder shows half of the image's energy."""
+
+
+@dataclass(frozen=True)
+class EncodeReport:
+    """What a file is worth: real bytes, and pixels from the real decoder.
+
+    Attributes:
+        width: in pixels.
+        height: in pixels.
+        channels: samples a pixel.
+        bytes: size of the file.
+        bpp: bits per pixel of the whole file.
+        psnr_db: over all 8-bit samples of the decoded file.
+        header_bytes: everything that is neither parameters nor latents.
+        parameter_bytes: parameter section.
+        latent_bytes: latent section.
+        mac_per_pixel: multiplications a pixel to decode it.
+        lmbda: weight of the rate that was asked for.
+        complexity: named point of the decoder.
+        seed: of the fit.
+        steps: of the fit.
+        seconds: fit and writing, in all.
+        fit_seconds: the fit alone.
+        seconds_per_step: of the fit.
+        decode_seconds: the check by the real decoder.
+        loss: MSE + lambda * bpp of the file.
+        sha256: of the decoded samples, in hexadecimal.
+    """
+
+    width: int
+    height: int
+    channels: int
+    bytes: int
+    bpp: float
+    psnr_db: float
+    header_bytes: int
+    parameter_bytes: int
+    latent_bytes: int
+    mac_per_pixel: float
+    lmbda: float
+    complexity: str
+    seed: int
+    steps: int
+    seconds: float
+    fit_seconds: float
+    seconds_per_step: float
+    decode_seconds: float
+    loss: float
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A file and its report."""
+
+    data: bytes
+    report: EncodeReport
+
+
+def encode_samples(
+    samples: NDArray[np.uint8],
+    settings: FitSettings,
+    *,
+    on_progress: ProgressListener | None = None,
+    checkpoint: Path | None = None,
+    resume: Fit | None = None,
+) -> Encoded:
+    """Fit an image and write it; see `overfit` and `encode_fit`."""
+    fit = overfit(samples, settings, on_progress=on_progress, checkpoint=checkpoint, resume=resume)
+    return encode_fit(fit, samples)
+
+
+def encode_fit(fit: Fit, samples: NDArray[np.uint8]) -> Encoded:
+    """Write a fit as a file, after decoding it with the real decoder.
+
+    Args:
+        fit: the outcome of `overfit`; it need not be finished.
+        samples: the image that was fitted, uint8 (H, W, C).
+
+    Returns:
+        The file and its report.
+
+    Raises:
+        CheckpointError: the fit belongs to another image.
+        CollapseError: the result is no better than a constant image although the rate would
+            allow more. Fits of fewer than 100 steps are only warned of.
+    """
+    fit.check_image(samples)
+    started = perf_counter()
+    target = make_target(samples)
+    arch = fit.architecture
+    with torch_threads(fit.settings.threads):
+        quantised = quantise_parameters(fit, target)
+    latents = [latent.numpy().astype(np.float64) for latent in fit.latents]
+    header = Header(
+        width=fit.width,
+        height=fit.height,
+        bit_depth=8,
+        architecture=arch,
+        sample_low=target.low,
+        sample_high=target.high,
+        parameter_bytes=0,
+        latent_bytes=0,
+        pixel_crc=0,
+    )
+    backend = NumpyBackend(arch, quantised.values(arch))
+    parameter_section = write_parameters(arch, quantised)
+    latent_section = write_latents(coded_latents(backend, header, latents))
+    decoded = reconstruct(backend, header, latents, resolve_threads(fit.settings.threads))
+    header = replace(
+        header,
+        parameter_bytes=len(parameter_section),
+        latent_bytes=len(latent_section),
+        pixel_crc=samples_crc(decoded),
+    )
+    data = pack(Container(header, parameter_section, latent_section))
+    return _verified(data, header, fit, samples, started)
+
+
+def coded_latents(
+    backend: Backend, header: Header, latents: list[NDArray[np.float64]]
+) -> Iterator[CodedLatents]:
+    """Every wave of every grid in coding order: symbols, means and scale indices."""
+    arch: Architecture = header.architecture
+    all_grids = grids(arch, header.width, header.height)
+    for i in reversed(range(len(all_grids))):
+        predictor = grid_predictor(backend, arch, all_grids, i, latents[i + 1 :])
+        flat = latents[i].reshape(-1).astype(np.int32)
+        for wave in predictor.waves():
+            symbols = flat[predictor.indices(*wave)]
+            mean, scale = predictor.predict(*wave)
+            predictor.fill(*wave, symbols)
+            yield symbols, mean, scale
+
+
+def _verified(
+    data: bytes, header: Header, fit: Fit, samples: NDArray[np.uint8], started: float
+) -> Encoded:
+    """Decode the file as a stranger would, and report rate and quality of what comes out."""
+    decode_started = perf_counter()
+    decoded = decode_samples(data, threads=fit.settings.threads, max_pixels=None)
+    decode_seconds = perf_counter() - decode_started
+    mse = mean_squared_error(samples, decoded)
+    settings, pixels = fit.settings, fit.width * fit.height
+    _check_collapse(mse, samples, fit)
+    bpp = 8 * len(data) / pixels
+    macs: Mapping[str, float] = mac_per_pixel(header.architecture, fit.width, fit.height)
+    report = EncodeReport(
+        width=fit.width,
+        height=fit.height,
+        channels=fit.channels,
+        bytes=len(data),
+        bpp=bpp,
+        psnr_db=psnr_db(mse),
+        header_bytes=len(data) - header.parameter_bytes - header.latent_bytes,
+        parameter_bytes=header.parameter_bytes,
+        latent_bytes=header.latent_bytes,
+        mac_per_pixel=macs["total"],
+        lmbda=settings.lmbda,
+        complexity=settings.complexity,
+        seed=settings.seed,
+        steps=fit.steps,
+        seconds=fit.seconds + perf_counter() - started,
+        fit_seconds=fit.seconds,
+        seconds_per_step=fit.seconds / max(fit.steps, 1),
+        decode_seconds=decode_seconds,
+        loss=mse + settings.lmbda * bpp,
+        sha256=sha256(decoded.tobytes()).hexdigest(),
+    )
+    return Encoded(data, report)
+
+
+def _check_collapse(mse: float, samples: NDArray[np.uint8], fit: Fit) -> None:
+    """Refuse a constant image where a few bits would buy a real one."""
+    constant = constant_error(samples)
+    worthwhile = fit.settings.lmbda * _CHEAP_BPP < 0.5 * constant
+    if mse < 0.99 * constant or not worthwhile:
+        return
+    message = (
+        f"the result ({psnr_db(mse):.2f} dB) is no better than a constant image "
+        f"({psnr_db(constant):.2f} dB); fit with more steps or another seed"
+    )
+    if fit.steps >= _CONVERGED_STEPS:
+        raise CollapseError(message)
+    _log.warning("%s", message)

@@ -1,0 +1,192 @@
+"""What is inside a file: its latents, where the bits went, and the filters it learned. No torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from givre.bitstream.container import check_limit, read_prefix, samples_crc, unpack
+from givre.bitstream.header import Header, architecture_name
+from givre.bitstream.latent_cost import latent_bits
+from givre.bitstream.latents import LatentReader
+from givre.bitstream.parameters import read_parameters
+from givre.coder.atomic_files import atomic_write_bytes, check_output
+from givre.coder.decoder import read_grids, reconstruct
+from givre.coder.inspected_filters import InspectedStage, inspect_stages
+from givre.coder.settings import check_threads, resolve_threads
+from givre.errors import CorruptError
+from givre.models.exact.numpy_backend import NumpyBackend
+from givre.models.exact.whole_grid import grid_model, upsampled_stack
+from givre.models.geometry import Grid, grids
+
+INSPECTION_MAX_PIXELS = 1 << 24
+"""Pixels of the largest picture that is inspected unless told otherwise; it is below a decoder's
+limit because the whole upsampled stack is kept, 8 bytes a pixel and main grid."""
+
+
+@dataclass(frozen=True)
+class InspectedGrid:
+    """One latent grid and what it cost.
+
+    Attributes:
+        grid: its level, kind and size.
+        values: the latents, int8 (H_i, W_i).
+        bits: what the range coder spent on each, float64 (H_i, W_i).
+    """
+
+    grid: Grid
+    values: NDArray[np.int8]
+    bits: NDArray[np.float64]
+
+    @property
+    def total_bits(self) -> float:
+        """Bits of the whole grid."""
+        return float(self.bits.sum())
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """The insides of one file, as arrays, as numbers and as pictures.
+
+    Attributes:
+        header: of the file.
+        file_bytes: size of the file.
+        grids: every latent grid with its bits, fine to coarse (`models.geometry.grids`).
+        stages: every upsampling stage with its filters, coarse to fine.
+        stack: the main grids after upsampling, which the synthesis sees, float64 (L, H, W).
+        samples: the decoded picture, uint8 (H, W, C).
+    """
+
+    header: Header
+    file_bytes: int
+    grids: tuple[InspectedGrid, ...]
+    stages: tuple[InspectedStage, ...]
+    stack: NDArray[np.float64]
+    samples: NDArray[np.uint8]
+
+    @property
+    def latent_bits(self) -> float:
+        """Bits of all latents; the latent section has as many, to a byte or two."""
+        return sum(found.total_bits for found in self.grids)
+
+    @property
+    def bits_per_pixel(self) -> NDArray[np.float64]:
+        """Where the bits went, float64 (H, W): each latent's bits shared by the pixels it covers.
+
+        Its sum is `latent_bits`. A latent of level i covers 2^i x 2^i pixels, fewer at the right
+        and the lower border.
+        """
+        height, width = self.header.height, self.header.width
+        total = np.zeros((height, width))
+        for found in self.grids:
+            rows = np.arange(height) >> found.grid.level
+            columns = np.arange(width) >> found.grid.level
+            area = np.outer(np.bincount(rows), np.bincount(columns))
+            total += (found.bits / area)[rows][:, columns]
+        return total
+
+    def numbers(self) -> dict[str, object]:
+        """Sizes, bits of each grid, taps and measures of each stage, as values JSON can hold.
+
+        A grid's `bpp` is in bits per pixel of the picture, its `percent` of all latents' bits. A
+        measure that a filter has none of, as the image rejection of a filter of zeros, is NaN.
+        """
+        header, total = self.header, self.latent_bits
+        return {
+            "width": header.width,
+            "height": header.height,
+            "channels": header.architecture.n_channels,
+            "complexity": architecture_name(header.architecture) or "custom",
+            "bytes": self.file_bytes,
+            "header_bytes": self.file_bytes - header.parameter_bytes - header.latent_bytes,
+            "parameter_bytes": header.parameter_bytes,
+            "latent_bytes": header.latent_bytes,
+            "latent_bits": total,
+            "grids": [self._grid_numbers(found, total) for found in self.grids],
+            "stages": [stage.numbers() for stage in self.stages],
+        }
+
+    def plot_filters(self, path: str | Path, *, force: bool = False) -> None:
+        """Draw the filters of every stage with their frequency responses into a PNG file.
+
+        Args:
+            path: the file; it is written whole or not at all.
+            force: whether an existing file is replaced.
+
+        Raises:
+            UsageError: matplotlib is missing.
+            OutputError: the file exists and `force` is false, or it cannot be written.
+        """
+        from givre.coder.inspection_plots import filters_png
+
+        check_output(Path(path), force)
+        atomic_write_bytes(Path(path), filters_png(self), force)
+
+    def plot_latents(self, path: str | Path, *, force: bool = False) -> None:
+        """Draw the picture, the map of bits, the latent grids and the upsampled stack into a PNG.
+
+        Arguments and errors are those of `plot_filters`.
+        """
+        from givre.coder.inspection_plots import latents_png
+
+        check_output(Path(path), force)
+        atomic_write_bytes(Path(path), latents_png(self), force)
+
+    def _grid_numbers(self, found: InspectedGrid, total: float) -> dict[str, object]:
+        grid, bits = found.grid, found.total_bits
+        return {
+            "grid": grid.label,
+            "width": grid.width,
+            "height": grid.height,
+            "smallest": int(found.values.min()),
+            "largest": int(found.values.max()),
+            "nonzero_percent": 100 * int(np.count_nonzero(found.values)) / grid.size,
+            "bits": bits,
+            "bpp": bits / (self.header.width * self.header.height),
+            "percent": 100 * bits / total,
+        }
+
+
+def inspect_file(
+    data: bytes, *, threads: int = 0, max_pixels: int | None = INSPECTION_MAX_PIXELS
+) -> Inspection:
+    """Decode a file and keep what a decoder throws away.
+
+    Args:
+        data: the whole file.
+        threads: 0 for all cores; the result does not depend on it.
+        max_pixels: refuse a larger picture before anything is allocated; None for no limit.
+
+    Raises:
+        BitstreamError: the bytes are not a file that this version can decode.
+        UsageError: `threads` is out of range.
+    """
+    check_threads(threads)
+    check_limit(read_prefix(data), max_pixels)
+    container = unpack(data)
+    header, arch = container.header, container.header.architecture
+    parameters = read_parameters(arch, container.parameters).values(arch)
+    decoder = NumpyBackend(arch, parameters)
+    latents = read_grids(decoder, header, LatentReader(container.latents))
+    samples = reconstruct(decoder, header, latents, resolve_threads(threads))
+    if samples_crc(samples) != header.pixel_crc:
+        raise CorruptError("the decoded pixels do not match the file's checksum: it is damaged")
+
+    found = []
+    all_grids = grids(arch, header.width, header.height)
+    for i, (grid, values) in enumerate(zip(all_grids, latents, strict=True)):
+        symbols = values.astype(np.int8)
+        mean, scale_index = grid_model(decoder, arch, all_grids, latents, i)
+        found.append(InspectedGrid(grid, symbols, latent_bits(symbols, mean, scale_index)))
+    main = [y for grid, y in zip(all_grids, latents, strict=True) if not grid.hyper]
+    return Inspection(
+        header=header,
+        file_bytes=len(data),
+        grids=tuple(found),
+        stages=inspect_stages(arch, parameters),
+        stack=upsampled_stack(decoder, parameters, arch, main),
+        samples=samples,
+    )

@@ -1,0 +1,249 @@
+"""Pictures of an inspected file, as PNG: its upsampling filters, and its latents.
+
+Only this module needs matplotlib, and only once a picture is asked for.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from givre.coder.inspected_filters import (
+    InspectedStage,
+    classical_kernels,
+    filter_rejection_db,
+    gain,
+)
+from givre.coder.inspection import InspectedGrid, Inspection
+from givre.errors import UsageError
+from givre.models.geometry import level_size
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Array = NDArray[np.float64]
+
+_DPI = 110
+_LARGEST_PANEL = 1024
+_COLOURS = {"learned": "black", "bilinear": "#1f77b4", "bicubic": "#d9822b", "kaiser": "#2a9d4f"}
+_FLOOR_DB = -60.0
+_FREQUENCIES = np.linspace(0, 0.5, 401)
+_OLD_NYQUIST = 0.25
+_SMALL, _TINY = 9, 8
+
+
+def check_matplotlib() -> None:
+    """Raise UsageError, with what to install, unless pictures can be drawn."""
+    try:
+        import matplotlib.figure
+    except ImportError:
+        message = "pictures need matplotlib, install it with: pip install 'givre[plot]'"
+        raise UsageError(message) from None
+    del matplotlib
+
+
+def filters_png(inspection: Inspection) -> bytes:
+    """PNG of every stage's two filters, taps and frequency responses, one row a stage.
+
+    The x2 filters stand beside the bilinear, bicubic and Kaiser ones of the same size, with their
+    image rejection. Raises UsageError if matplotlib is missing.
+    """
+    stages = inspection.stages
+    classical = classical_kernels(stages[0].transposed.size)
+    figure = _figure(14, 1.3 + 1.75 * len(stages))
+    axes = figure.subplots(len(stages), 4, squeeze=False, sharex="col", sharey="col")
+    titles = (
+        "Upsampling x2: taps",
+        "Upsampling x2: gain in dB",
+        "Pre-concatenation + residual: taps",
+        "Pre-concatenation + residual: gain",
+    )
+    for axis, title in zip(axes[0], titles, strict=True):
+        axis.set_title(title, fontsize=10, fontweight="bold", pad=20)
+    for row, stage in zip(axes, stages, strict=True):
+        _draw_taps(row[0], stage.transposed, classical)
+        _draw_attenuation(row[1], stage, classical)
+        _draw_taps(row[2], stage.preconcat_with_residual, {})
+        _draw_gain(row[3], stage.preconcat_with_residual)
+        sizes = (
+            level_size(inspection.header.width, inspection.header.height, level)
+            for level in (stage.level + 1, stage.level)
+        )
+        before, after = (f"{width} x {height}" for height, width in sizes)
+        row[0].set_ylabel(f"stage {stage.stage}\n{before}\nto {after}", fontsize=_SMALL)
+    for axis, name in zip(axes[-1], ("tap", "cycles a sample") * 2, strict=True):
+        axis.set_xlabel(name, fontsize=_SMALL)
+    labels = {"learned": "learned"} | {
+        name: f"{name} ({filter_rejection_db(kernel):.1f} dB image rejection)"
+        for name, kernel in classical.items()
+    }
+    handles = [axes[0, 1].plot([], [], color=_COLOURS[name])[0] for name in labels]
+    figure.legend(
+        handles, list(labels.values()), loc="outside upper center", ncols=len(labels), frameon=False
+    )
+    return _png(figure)
+
+
+def latents_png(inspection: Inspection) -> bytes:
+    """PNG of the picture, the map of bits, every latent grid and the upsampled stack.
+
+    Raises UsageError if matplotlib is missing.
+    """
+    header = inspection.header
+    main = [found for found in inspection.grids if not found.grid.hyper]
+    hyper = {found.grid.level: found for found in inspection.grids if found.grid.hyper}
+    n_rows = 3 if hyper else 2
+    shape = min(max(header.height / header.width, 0.3), 2.0)
+    width = max(14.0, 1.9 * len(main))
+    top_height = min(width / 3 * shape, 7.0) + 0.7
+    bottom_height = n_rows * (0.9 * width / len(main) * shape + 0.65)
+    figure = _figure(width, top_height + bottom_height)
+    top, bottom = figure.subfigures(2, 1, height_ratios=[top_height, bottom_height])
+
+    picture, bit_map, bars = top.subplots(1, 3)
+    _show_samples(picture, inspection.samples)
+    picture.set_title(f"Decoded picture, {header.width} x {header.height}", fontsize=10)
+    _show_bits(bit_map, inspection.bits_per_pixel)
+    _draw_bars(bars, inspection)
+
+    rows = bottom.subplots(n_rows, len(main), squeeze=False)
+    for column, found in enumerate(main):
+        _show_grid(rows[0, column], found, inspection.latent_bits)
+        _show_signed(rows[1, column], inspection.stack[column])
+        rows[1, column].set_title(f"y{column} upsampled", fontsize=_SMALL)
+        if column in hyper:
+            _show_grid(rows[2, column], hyper[column], inspection.latent_bits)
+        elif hyper:
+            rows[2, column].set_axis_off()
+    return _png(figure)
+
+
+def _figure(width: float, height: float) -> Figure:
+    """A figure of its own, unknown to pyplot, so that nothing global is touched."""
+    check_matplotlib()
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def _png(figure: Figure) -> bytes:
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=_DPI)
+    return content.getvalue()
+
+
+def _tidy(axis: Axes) -> None:
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.tick_params(labelsize=_TINY)
+
+
+def _draw_taps(axis: Axes, taps: Array, classical: dict[str, Array]) -> None:
+    positions = np.arange(taps.size) - (taps.size - 1) / 2
+    axis.axhline(0, color="0.7", linewidth=0.8)
+    for name, kernel in classical.items():
+        axis.plot(positions, kernel, color=_COLOURS[name], linewidth=1, alpha=0.8)
+    axis.vlines(positions, 0, taps, color="black", linewidth=1)
+    axis.plot(positions, taps, "o", color="black", markersize=4)
+    _tidy(axis)
+
+
+def _draw_attenuation(axis: Axes, stage: InspectedStage, classical: dict[str, Array]) -> None:
+    """Gain of a x2 filter, 0 dB for one that keeps a constant."""
+    axis.axvspan(_OLD_NYQUIST, 0.5, color="0.94")
+    for name, kernel in (classical | {"learned": stage.transposed}).items():
+        amplitude = np.maximum(gain(kernel, _FREQUENCIES) / 2, 10 ** (_FLOOR_DB / 20 - 1))
+        width = 1.8 if name == "learned" else 1
+        axis.plot(_FREQUENCIES, 20 * np.log10(amplitude), color=_COLOURS[name], linewidth=width)
+    axis.set(xlim=(0, 0.5), ylim=(_FLOOR_DB, 10))
+    axis.text(0.26, _FLOOR_DB + 3, "images", color="0.45", fontsize=_TINY)
+    axis.set_title(
+        f"image rejection {_number(stage.image_rejection_db, '.1f')} dB,"
+        f" checkerboard energy {_number(stage.checkerboard_energy, '.1g')}",
+        fontsize=_SMALL,
+    )
+    _tidy(axis)
+
+
+def _draw_gain(axis: Axes, kernel: Array) -> None:
+    axis.plot(_FREQUENCIES, gain(kernel, _FREQUENCIES), color="black", linewidth=1.8)
+    axis.set(xlim=(0, 0.5))
+    axis.set_ylim(bottom=0)
+    _tidy(axis)
+
+
+def _show_samples(axis: Axes, samples: NDArray[np.uint8]) -> None:
+    values = _reduced(samples.astype(np.float64)) / 255
+    if samples.shape[2] <= 2:
+        grey = values[:, :, :1]
+        values = np.concatenate([grey, grey, grey, values[:, :, 1:]], axis=2)
+    _bare_image(axis, values)
+
+
+def _show_bits(axis: Axes, bits_per_pixel: Array) -> None:
+    reduced = _reduced(bits_per_pixel)
+    # A few latents cost ten times more than the next; they would leave the rest of the map dark.
+    ceiling = max(float(np.percentile(reduced, 99.5)), 1e-9)
+    image = _bare_image(axis, reduced, cmap="magma", vmin=0, vmax=ceiling)
+    bar = axis.figure.colorbar(image, ax=axis, extend="max", shrink=0.8)
+    bar.ax.tick_params(labelsize=_TINY)
+    axis.set_title("Bits per pixel, all grids", fontsize=10)
+
+
+def _draw_bars(axis: Axes, inspection: Inspection) -> None:
+    total = inspection.latent_bits
+    found = inspection.grids
+    bits = [grid.total_bits for grid in found]
+    colours = ["#8c6bb1" if grid.grid.hyper else "#4c78a8" for grid in found]
+    bars = axis.barh([grid.grid.label for grid in found], bits, color=colours)
+    axis.bar_label(bars, [f"{100 * part / total:.1f} %" for part in bits], padding=3, fontsize=8)
+    axis.invert_yaxis()
+    axis.margins(x=0.15)
+    pixels = inspection.header.width * inspection.header.height
+    axis.set_title(f"Bits of each grid, {total:,.0f} in all, {total / pixels:.3f} bpp", fontsize=10)
+    _tidy(axis)
+
+
+def _show_grid(axis: Axes, found: InspectedGrid, total: float) -> None:
+    _show_signed(axis, found.values.astype(np.float64))
+    grid, bits = found.grid, found.total_bits
+    axis.set_title(
+        f"{grid.label}, {grid.width} x {grid.height}\n{bits:,.0f} bits, {100 * bits / total:.1f} %",
+        fontsize=_SMALL,
+    )
+
+
+def _show_signed(axis: Axes, plane: Array) -> None:
+    """Blue for negative, white for 0, red for positive values, with the range below."""
+    reduced = _reduced(plane)
+    limit = max(float(np.percentile(np.abs(reduced), 99.5)), 1e-9)
+    _bare_image(axis, reduced, cmap="RdBu_r", vmin=-limit, vmax=limit)
+    axis.set_xlabel(f"{plane.min():.3g} to {plane.max():.3g}", fontsize=_TINY, color="0.35")
+
+
+def _bare_image(axis: Axes, values: Array, **colours: Any) -> Any:
+    height, width = values.shape[:2]
+    aspect = "equal" if 1 / 6 < height / width < 6 else "auto"
+    axis.set(xticks=[], yticks=[])
+    return axis.imshow(values, aspect=aspect, **colours)
+
+
+def _reduced(plane: Array) -> Array:
+    """Means over squares, so that no side of (H, W, ...) is above 1024: no panel shows more."""
+    step = -(-max(plane.shape[:2]) // _LARGEST_PANEL)
+    if step == 1:
+        return plane
+    for axis in (0, 1):
+        size = plane.shape[axis]
+        edges = np.arange(0, size, step)
+        counts = np.diff(np.append(edges, size))
+        means = np.moveaxis(np.add.reduceat(plane, edges, axis), axis, -1) / counts
+        plane = np.moveaxis(means, -1, axis)
+    return plane
+
+
+def _number(value: float, form: str) -> str:
+    return "none" if np.isnan(value) else format(value, form)

@@ -1,0 +1,83 @@
+"""Which implementation computes a fit: plain torch on any device, or fused kernels on the CPU.
+
+Both compute the same mathematics; nothing else in `coder` knows which one is at work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from givre.errors import UsageError
+from givre.models.codec_model import CodecModel
+from givre.models.geometry import Grid
+from givre.models.latents import FittedLatents, ReferenceLatents
+from givre.models.synthesis import distortion
+
+KERNELS = ("auto", "reference", "fused")
+"""What a user may choose; `auto` takes the fused kernels where they run."""
+
+
+@dataclass(frozen=True)
+class Kernels:
+    """The operations that a step consists of, all differentiable.
+
+    Attributes:
+        name: `reference` or `fused`.
+        latents: makes the fitted latents of grids on a device.
+        rate: total bits of latents under a model's entropy model, a scalar.
+        upsample: dense representation (1, L, H, W) that a model makes of latents.
+        synthesis_distortion: mean squared error of what a model's synthesis makes of a dense
+            representation, against normalised samples (1, C, H, W) whose channels have spans
+            (C,); a scalar.
+    """
+
+    name: str
+    latents: Callable[[Sequence[Grid], torch.device], FittedLatents]
+    rate: Callable[[CodecModel, Sequence[Tensor]], Tensor]
+    upsample: Callable[[CodecModel, Sequence[Tensor]], Tensor]
+    synthesis_distortion: Callable[[CodecModel, Tensor, Tensor, Tensor], Tensor]
+
+    def distortion(
+        self, model: CodecModel, latents: Sequence[Tensor], target: Tensor, span: Tensor
+    ) -> Tensor:
+        """Mean squared error of what a model makes of latents."""
+        return self.synthesis_distortion(model, self.upsample(model, latents), target, span)
+
+
+def _reference_distortion(model: CodecModel, dense: Tensor, target: Tensor, span: Tensor) -> Tensor:
+    return distortion(model.synthesis(dense), target, span)
+
+
+REFERENCE = Kernels(
+    name="reference",
+    latents=ReferenceLatents,
+    rate=CodecModel.rate,
+    upsample=CodecModel.dense,
+    synthesis_distortion=_reference_distortion,
+)
+
+
+def choose_kernels(name: str, device: torch.device, threads: int) -> Kernels:
+    """Kernels by name for a device.
+
+    Args:
+        name: one of KERNELS.
+        device: where the fit runs; the fused kernels are for the CPU alone.
+        threads: how many the fused kernels may use; their results do not depend on it.
+
+    Raises:
+        UsageError: the name is unknown, or fused kernels are asked for on another device.
+    """
+    if name not in KERNELS:
+        raise UsageError(f"kernels is {name!r}, it must be one of {', '.join(KERNELS)}")
+    if name == "reference" or (name == "auto" and device.type != "cpu"):
+        return REFERENCE
+    if device.type != "cpu":
+        raise UsageError(f"fused kernels run on the cpu, not on {device}; use --kernels reference")
+    from givre.models.fused.backend import fused_kernels
+
+    return fused_kernels(threads)

@@ -1,0 +1,196 @@
+"""Overfitting: the loop that fits a decoder and its latents to one image."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from math import isfinite
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from givre.coder.fit import Fit, architecture_for, image_digest
+from givre.coder.kernels import choose_kernels
+from givre.coder.normalisation import make_target
+from givre.coder.progress import Progress, ProgressListener
+from givre.coder.quality import psnr_db
+from givre.coder.schedule import Recipe, plan_step
+from givre.coder.settings import FitSettings, resolve_threads
+from givre.coder.torch_threads import torch_threads
+from givre.coder.trainer import Evaluation, Trainer
+from givre.errors import CheckpointError, UsageError
+
+_log = logging.getLogger(__name__)
+
+_CHECKPOINT_SECONDS = 30.0
+_PROGRESS_SECONDS = 0.25
+
+
+@dataclass(frozen=True)
+class _Best:
+    """The best model seen at a validation."""
+
+    evaluation: Evaluation
+    parameters: dict[str, Tensor]
+    latents: list[Tensor]
+
+
+def overfit(
+    samples: NDArray[np.uint8],
+    settings: FitSettings,
+    *,
+    recipe: Recipe = Recipe(),  # noqa: B008 (frozen)
+    on_progress: ProgressListener | None = None,
+    checkpoint: Path | None = None,
+    resume: Fit | None = None,
+) -> Fit:
+    """Fit a decoder and its latents to an image.
+
+    Args:
+        samples: uint8 (H, W, C), 1 to 4 channels.
+        settings: lambda, length, complexity, seed, threads, device.
+        recipe: constants of the schedule.
+        on_progress: called a few times a second.
+        checkpoint: file that is rewritten about twice a minute, and when the fit is interrupted
+            (the KeyboardInterrupt then goes on its way).
+        resume: an earlier fit of this image to go on from; `settings.steps` counts from its very
+            start, and may be more than it was made for.
+
+    Returns:
+        The best model seen with rounded latents.
+
+    Raises:
+        ImageError: the samples are of a kind that the codec does not take.
+        CheckpointError: `resume` belongs to another image, or cannot be continued.
+        UsageError: the device does not exist, or the kernels do not run on it.
+    """
+    target = make_target(samples).to(_device(settings.device))
+    height, width, channels = samples.shape
+    arch = architecture_for(settings, width, height, channels)
+    with torch_threads(settings.threads):
+        kernels = choose_kernels(
+            settings.kernels, target.normalised.device, resolve_threads(settings.threads)
+        )
+        trainer = Trainer(arch, target, settings.lmbda, settings.seed, recipe, kernels)
+        run = _Run(trainer, settings, (width, height, channels), image_digest(samples))
+        if resume is not None:
+            resume.check_image(samples)
+            run.restore(resume)
+        try:
+            run.go(recipe, on_progress, checkpoint)
+        except KeyboardInterrupt:
+            if checkpoint is not None and run.step:
+                run.outcome().save(checkpoint)
+            raise
+        return run.outcome()
+
+
+class _Run:
+    """One pass through the schedule, with best-model tracking and clock."""
+
+    def __init__(
+        self, trainer: Trainer, settings: FitSettings, size: tuple[int, int, int], digest: str
+    ) -> None:
+        self._trainer, self._settings = trainer, settings
+        self._size, self._digest = size, digest
+        self._best: _Best | None = None
+        self.step = 0
+        self._earlier_seconds = 0.0
+        self._started = perf_counter()
+        self._first_step = 0
+
+    def restore(self, fit: Fit) -> None:
+        if not fit.state:
+            raise CheckpointError("the checkpoint holds no optimiser state, it cannot be continued")
+        keep = ("lmbda", "complexity", "seed")
+        for name in keep:
+            if getattr(fit.settings, name) != getattr(self._settings, name):
+                value = getattr(fit.settings, name)
+                raise CheckpointError(f"the checkpoint was made with {name} {value}; use the same")
+        try:
+            self._trainer.load_state_tensors(fit.state)
+        except (KeyError, RuntimeError) as error:
+            raise CheckpointError(f"the checkpoint's state is damaged ({error})") from error
+        self.step = self._first_step = fit.steps
+        self._earlier_seconds = fit.seconds
+        mse = 10 ** (-fit.psnr_db / 10)
+        evaluation = Evaluation(mse + self._settings.lmbda * fit.bpp, fit.bpp, mse)
+        latents = [latent.to(torch.float32) for latent in fit.latents]
+        self._best = _Best(evaluation, fit.parameters, latents)
+
+    def go(
+        self, recipe: Recipe, on_progress: ProgressListener | None, checkpoint: Path | None
+    ) -> None:
+        steps = self._settings.steps
+        told = saved = perf_counter()
+        while self.step < steps:
+            plan = plan_step(recipe, self.step, steps)
+            upcoming = plan_step(recipe, self.step + 1, steps) if self.step + 1 < steps else None
+            self._trainer.step(self.step, plan, upcoming)
+            self.step += 1
+            if plan.validate or self._best is None:
+                self._validate()
+            now = perf_counter()
+            if on_progress and (now - told > _PROGRESS_SECONDS or self.step == steps):
+                on_progress(self._progress())
+                told = now
+            if checkpoint and now - saved > _CHECKPOINT_SECONDS:
+                self.outcome().save(checkpoint)
+                saved = perf_counter()
+
+    def outcome(self) -> Fit:
+        if self._best is None:
+            self._validate()
+        best = self._best
+        assert best is not None  # a first validation always yields one
+        width, height, channels = self._size
+        return Fit(
+            settings=self._settings,
+            width=width,
+            height=height,
+            channels=channels,
+            digest=self._digest,
+            parameters={name: p.cpu() for name, p in best.parameters.items()},
+            latents=[latent.to("cpu", torch.int8) for latent in best.latents],
+            bpp=best.evaluation.bpp,
+            psnr_db=psnr_db(best.evaluation.mse),
+            steps=self.step,
+            seconds=self._seconds(),
+            state=self._trainer.state_tensors(),
+        )
+
+    def _validate(self) -> None:
+        found = self._trainer.evaluate()
+        _log.debug("step %d: loss %.6f", self.step, found.loss)
+        if self._best is None or (isfinite(found.loss) and found.loss < self._best.evaluation.loss):
+            self._best = _Best(found, self._trainer.parameters(), self._trainer.rounded())
+
+    def _seconds(self) -> float:
+        return self._earlier_seconds + perf_counter() - self._started
+
+    def _progress(self) -> Progress:
+        assert self._best is not None
+        done = self.step - self._first_step
+        pace = (perf_counter() - self._started) / max(done, 1)
+        return Progress(
+            step=self.step,
+            steps=self._settings.steps,
+            bpp=self._best.evaluation.bpp,
+            psnr_db=psnr_db(self._best.evaluation.mse),
+            seconds=self._seconds(),
+            eta_seconds=pace * (self._settings.steps - self.step),
+        )
+
+
+def _device(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise UsageError(f"device {name!r} cannot be used ({reason}); try cpu") from error
+    return device

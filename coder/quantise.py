@@ -1,0 +1,176 @@
+"""Parameter quantisation by rate-distortion: a step for each group, then the integers one by one.
+
+The cost is the one of the fit, MSE + lambda * bpp, where the rate now includes the parameters at
+the size the coder gives them.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from givre.bitstream.parameters import N_EXPONENTS, QuantisedParameters, parameter_bits
+from givre.bitstream.rangecoder import PARAMETER_MAX
+from givre.coder.fit import Fit
+from givre.coder.normalisation import Target
+from givre.coder.rdoq import refine_group
+from givre.coder.sampled_cost import SampledDistortion, SampledRate, WholeDistortion
+from givre.models.architecture import Architecture, tensor_specs
+from givre.models.codec_model import CodecModel
+
+_log = logging.getLogger(__name__)
+
+_STALE_EXPONENTS = 3
+"""Exponents tried past the best one before the search for a step stops."""
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Where a group's parameters lie: its tensors' names and sizes, joined in file order."""
+
+    name: str
+    tensors: tuple[tuple[str, tuple[int, ...]], ...]
+
+
+class QuantisedGroup:
+    """One group's integers and step, kept together with the tensors that the cost is computed on.
+
+    Args:
+        group: names and shapes of the tensors.
+        tensors: float tensors to write the quantised values into, by name.
+    """
+
+    def __init__(self, group: _Group, tensors: dict[str, Tensor]) -> None:
+        self.name = group.name
+        self._tensors = [tensors[name] for name, _ in group.tensors]
+        self._start = torch.cat([t.reshape(-1) for t in self._tensors]).double().numpy().copy()
+        self.exponent = 0
+        self.integers: NDArray[np.int32] = np.zeros(len(self._start), np.int32)
+        self._where = [
+            (tensor.view(-1), i) for tensor in self._tensors for i in range(tensor.numel())
+        ]
+
+    def quantise(self, exponent: int) -> bool:
+        """Round the fitted values to multiples of 2^-exponent.
+
+        Returns False, without a change, when an integer would leave its range on a step that can
+        be made coarser.
+        """
+        scaled = np.rint(np.ldexp(self._start, exponent))
+        if exponent and np.abs(scaled).max() > PARAMETER_MAX:
+            return False
+        self.exponent = exponent
+        self.integers = np.clip(scaled, -PARAMETER_MAX, PARAMETER_MAX).astype(np.int32)
+        values = torch.from_numpy(np.ldexp(self.integers.astype(np.float64), -exponent))
+        offset = 0
+        for tensor in self._tensors:
+            part = values[offset : offset + tensor.numel()]
+            tensor.copy_(part.reshape(tensor.shape))
+            offset += tensor.numel()
+        return True
+
+    def set(self, index: int, integer: int) -> None:
+        """Change one integer."""
+        self.integers[index] = integer
+        flat, i = self._where[index]
+        flat[i] = integer * 2.0**-self.exponent
+
+    def bits(self) -> float:
+        """Coded size of the group's integers."""
+        return parameter_bits(self.integers)[0]
+
+
+def quantise_parameters(fit: Fit, target: Target) -> QuantisedParameters:
+    """Quantise a fitted decoder.
+
+    ARM and IFCE are judged by the rate alone. The upsampling is judged by the distortion of the
+    whole image, then the synthesis with the upsampling already quantised.
+
+    Args:
+        fit: the outcome of `overfit`.
+        target: the image it was fitted to.
+
+    Returns:
+        The integers and steps that the file will hold. Deterministic for a fit.
+    """
+    arch, lmbda = fit.architecture, fit.settings.lmbda
+    pixels = fit.width * fit.height
+    model = CodecModel(arch, fit.width, fit.height).eval()
+    model.load_state_dict(fit.parameters)
+    latents = [latent.to(torch.float32) for latent in fit.latents]
+    tensors = {name: p.detach().clone() for name, p in fit.parameters.items()}
+    groups = [QuantisedGroup(g, tensors) for g in _groups(arch)]
+    generator = torch.Generator().manual_seed(fit.settings.seed)
+    weight = lmbda / pixels
+
+    rate = SampledRate(model, latents, generator)
+    entropy = [g for g in groups if g.name.startswith(("arm.", "ifce."))]
+    _quantise_stage(entropy, lambda: weight * rate.bits(tensors), weight, generator)
+
+    upsampling = [g for g in groups if g.name.startswith("ups.")]
+    whole = WholeDistortion(model, latents, target)
+    _quantise_stage(upsampling, lambda: whole.mse(tensors), weight, generator)
+
+    sampled = SampledDistortion(model, whole.dense(tensors), target, generator)
+    synthesis = [g for g in groups if g.name.startswith("synthesis.")]
+    _quantise_stage(synthesis, lambda: sampled.mse(tensors), weight, generator)
+
+    exponents = {group.name: group.exponent for group in groups}
+    names = {group.name: group for group in groups}
+    integers = {}
+    for group in _groups(arch):
+        offset = 0
+        for name, shape in group.tensors:
+            size = int(np.prod(shape))
+            integers[name] = names[group.name].integers[offset : offset + size].reshape(shape)
+            offset += size
+    return QuantisedParameters(integers, exponents)
+
+
+def _quantise_stage(
+    groups: list[QuantisedGroup],
+    cost: Callable[[], float],
+    weight: float,
+    generator: torch.Generator,
+) -> None:
+    """Steps of all groups in turn, then two rounds over the steps' neighbours, then RDOQ."""
+    for group in groups:
+        _search_exponent(group, cost, weight, range(N_EXPONENTS - 1, -1, -1))
+    for group in groups:
+        near = range(min(group.exponent + 1, N_EXPONENTS - 1), max(group.exponent - 2, -1), -1)
+        _search_exponent(group, cost, weight, near)
+    for group in groups:
+        before = group.bits()
+        refine_group(group, cost, weight, generator)
+        _log.debug("%s: 2^-%d, %.0f -> %.0f bits", group.name, group.exponent, before, group.bits())
+
+
+def _search_exponent(
+    group: QuantisedGroup, cost: Callable[[], float], weight: float, exponents: range
+) -> None:
+    """Take the step with the least cost, going from fine to coarse until it gets worse."""
+    best, best_cost, stale = exponents[-1], np.inf, 0
+    for exponent in exponents:
+        if not group.quantise(exponent):
+            continue
+        found = cost() + weight * group.bits()
+        if found <= best_cost:  # of two steps that cost the same, the coarser is the safer
+            best, best_cost, stale = exponent, found, 0
+        else:
+            stale += 1
+            if stale > _STALE_EXPONENTS:
+                break
+    group.quantise(best)
+
+
+def _groups(arch: Architecture) -> list[_Group]:
+    found: dict[str, list[tuple[str, tuple[int, ...]]]] = {}
+    for spec in tensor_specs(arch):
+        found.setdefault(spec.group, []).append((spec.name, spec.shape))
+    return [_Group(name, tuple(tensors)) for name, tensors in found.items()]

@@ -1,0 +1,128 @@
+"""The state of a fit while it runs: networks, latents, their optimisers, and one step of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from givre.coder.kernels import Kernels
+from givre.coder.normalisation import Target
+from givre.coder.schedule import Recipe, StepPlan, gain_for_lmbda
+from givre.coder.soap import Soap
+from givre.models.architecture import Architecture
+from givre.models.codec_model import CodecModel
+from givre.models.latents import ProxySettings
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A model judged with rounded latents.
+
+    Attributes:
+        loss: MSE + lambda * bpp.
+        bpp: estimated rate of the latents in bits per pixel.
+        mse: distortion, relative to the full range.
+    """
+
+    loss: float
+    bpp: float
+    mse: float
+
+
+class Trainer:
+    """Networks and latents of one image, and how a step changes them.
+
+    Args:
+        arch: the decoder's architecture.
+        target: the image, on the device where the fit runs.
+        lmbda: weight of the rate.
+        seed: of the start values and of the noise of every step.
+        recipe: constants of the fit.
+        kernels: what computes rate, distortion and proxy.
+    """
+
+    def __init__(
+        self,
+        arch: Architecture,
+        target: Target,
+        lmbda: float,
+        seed: int,
+        recipe: Recipe,
+        kernels: Kernels,
+    ) -> None:
+        _, _, height, width = target.normalised.shape
+        device = target.normalised.device
+        self._target, self._lmbda, self._seed, self._recipe = target, lmbda, seed, recipe
+        self._kernels = kernels
+        self._pixels = height * width
+        self._gain = gain_for_lmbda(lmbda)
+        model = CodecModel(arch, width, height)
+        model.initialise(torch.Generator().manual_seed(seed), target.mean.cpu())
+        self.model = model.to(device).train()
+        self._networks = list(self.model.parameters())
+        self._soap = Soap(self._networks)
+        self._latents = kernels.latents(model.grids, device)
+
+    def step(self, index: int, plan: StepPlan, upcoming: StepPlan | None) -> None:
+        """Do step `index`: proxy, loss, gradient, update. `upcoming` plans the step after it."""
+        proxies = self._latents.proxy(self._proxy_settings(index, plan))
+        loss = self._loss(proxies)
+        self.model.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self._networks, self._recipe.clip_norm)
+        self._soap.step(plan.learning_rate)
+        after = self._proxy_settings(index + 1, upcoming) if upcoming else None
+        self._latents.update(plan.learning_rate, after)
+
+    @torch.no_grad()
+    def evaluate(self) -> Evaluation:
+        """Judge the present model with latents as the file would hold them."""
+        latents = self.rounded()
+        bpp = float(self._kernels.rate(self.model, latents)) / self._pixels
+        target = self._target
+        mse = float(self._kernels.distortion(self.model, latents, target.normalised, target.span))
+        return Evaluation(mse + self._lmbda * bpp, bpp, mse)
+
+    def rounded(self) -> list[Tensor]:
+        """Latents rounded and clamped to the symbols' range, as float tensors."""
+        return self._latents.rounded(self._gain)
+
+    def parameters(self) -> dict[str, Tensor]:
+        """Copies of the networks' tensors, by name."""
+        return {name: p.detach().clone() for name, p in self.model.named_parameters()}
+
+    def state_tensors(self) -> dict[str, Tensor]:
+        """Everything that `load_state_tensors` needs to go on from here."""
+        state = {f"network.{name}": p.detach() for name, p in self.model.named_parameters()}
+        state |= {f"latents.{k}": v for k, v in self._latents.state_tensors().items()}
+        return state | {f"soap.{k}": v for k, v in self._soap.state_tensors().items()}
+
+    def load_state_tensors(self, state: dict[str, Tensor]) -> None:
+        """Take back a state. Raises KeyError or RuntimeError when it does not fit."""
+        with torch.no_grad():
+            for name, p in self.model.named_parameters():
+                p.copy_(state[f"network.{name}"])
+        self._latents.load_state_tensors(_part(state, "latents."))
+        self._soap.load_state_tensors(_part(state, "soap."))
+
+    def _loss(self, latents: list[Tensor]) -> Tensor:
+        rate = self._kernels.rate(self.model, latents) / self._pixels
+        target = self._target
+        mse = self._kernels.distortion(self.model, latents, target.normalised, target.span)
+        return mse + self._lmbda * rate
+
+    def _proxy_settings(self, index: int, plan: StepPlan) -> ProxySettings:
+        return ProxySettings(
+            gain=self._gain,
+            hard=plan.hard,
+            temperature=plan.temperature,
+            noise=plan.noise,
+            seed=self._seed,
+            step=index,
+        )
+
+
+def _part(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}

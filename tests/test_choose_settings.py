@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+import pytest
+
+from givre.coder.choose_settings import FitChoices, continued_settings, new_settings
+from givre.coder.settings import EFFORT_STEPS, FitSettings, lmbda_for_quality
+from givre.errors import UsageError
+
+
+def test_choices_become_settings() -> None:
+    assert new_settings(FitChoices()) == FitSettings()
+    found = new_settings(FitChoices(quality=30, effort=2, seed=4))
+    assert found == FitSettings(lmbda=lmbda_for_quality(30), steps=EFFORT_STEPS[2], seed=4)
+    for wrong in ({"quality": 1, "lmbda": 1}, {"effort": 1, "steps": 1}):
+        with pytest.raises(UsageError, match="exclude each other"):
+            FitChoices(**wrong)
+
+
+def test_carried_on_fit_keeps_its_settings() -> None:
+    earlier = FitSettings(lmbda=0.02, steps=10, complexity="lop", seed=3)
+    assert continued_settings(FitChoices(), earlier, done=5) == earlier
+    choices = FitChoices(steps=20, lmbda=0.02, threads=2)
+    expected = FitSettings(lmbda=0.02, steps=20, complexity="lop", seed=3, threads=2)
+    assert continued_settings(choices, earlier, done=10) == expected
+    with pytest.raises(UsageError, match="has made 5 steps already"):
+        continued_settings(FitChoices(steps=4), earlier, done=5)

@@ -1,0 +1,255 @@
+"""The whole codec on small pictures: rates, reproducibility, robustness."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+import givre
+from givre.bitstream.container import unpack
+from givre.bitstream.parameters import read_parameters
+from givre.coder.decoder import decode_samples
+from givre.coder.encoder import Encoded, encode_fit, encode_samples
+from givre.coder.file_info import file_info
+from givre.coder.fit import Fit
+from givre.coder.normalisation import make_target
+from givre.coder.overfit import overfit
+from givre.coder.quality import mean_squared_error, psnr_db
+from givre.coder.settings import FitSettings
+from givre.errors import BitstreamError, CheckpointError, CollapseError, GivreError, ImageError
+from givre.models.codec_model import CodecModel
+
+Samples = NDArray[np.uint8]
+LOP = FitSettings(lmbda=1e-3, steps=40, complexity="lop", threads=1)
+
+
+def picture(width: int, height: int, channels: int = 3, seed: int = 0) -> Samples:
+    """Smooth shapes, an edge and a little noise."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:height, :width]
+    planes = [120 + 60 * np.sin(x / 9 + c) * np.cos(y / 7) + 50 * (x > y) for c in range(channels)]
+    noisy = np.stack(planes, axis=2) + rng.normal(0, 3, (height, width, channels))
+    return np.clip(noisy, 0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def fitted() -> tuple[Samples, Fit, Encoded]:
+    samples = picture(64, 48)
+    fit = overfit(samples, replace(LOP, steps=150))
+    return samples, fit, encode_fit(fit, samples)
+
+
+def test_report_says_what_the_file_is(fitted: tuple[Samples, Fit, Encoded]) -> None:
+    samples, _, encoded = fitted
+    report, data = encoded.report, encoded.data
+    decoded = decode_samples(data)
+    assert report.bytes == len(data)
+    assert report.bpp == 8 * len(data) / (64 * 48)
+    assert report.psnr_db == psnr_db(mean_squared_error(samples, decoded))
+    sections = report.header_bytes + report.parameter_bytes + report.latent_bytes
+    assert sections == len(data)
+    assert report.header_bytes <= 40
+    assert report.psnr_db > 26
+
+
+def test_coded_size_of_the_latents_is_the_models_estimate(
+    fitted: tuple[Samples, Fit, Encoded],
+) -> None:
+    """Within 1 % or 16 bytes of the entropy model in floating point, its parameters quantised."""
+    _, fit, encoded = fitted
+    container = unpack(encoded.data)
+    arch = container.header.architecture
+    model = CodecModel(arch, fit.width, fit.height)
+    values = read_parameters(arch, container.parameters).values(arch)
+    model.load_state_dict({name: torch.from_numpy(v).float() for name, v in values.items()})
+    with torch.no_grad():
+        bits = float(model.rate([latent.float() for latent in fit.latents]))
+    coded = len(container.latents)
+    assert abs(coded - bits / 8) <= max(0.01 * coded, 16)
+
+
+def test_quantising_the_parameters_costs_little(fitted: tuple[Samples, Fit, Encoded]) -> None:
+    _, fit, encoded = fitted
+    assert encoded.report.psnr_db > fit.psnr_db - 0.3
+    assert 8 * encoded.report.latent_bytes / (64 * 48) < 1.1 * fit.bpp + 0.05
+    specs = unpack(encoded.data).header.architecture
+    assert specs.n_channels == 3
+
+
+def test_same_seed_same_bytes_other_seed_other_bytes() -> None:
+    samples = picture(31, 22)
+    first = encode_samples(samples, replace(LOP, steps=12)).data
+    assert encode_samples(samples, replace(LOP, steps=12)).data == first
+    assert encode_samples(samples, replace(LOP, steps=12, seed=1)).data != first
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 7), (7, 1), (2, 2), (17, 33), (63, 65)])
+@pytest.mark.parametrize("steps", [1, 3])
+def test_odd_sizes_and_any_number_of_steps(size: tuple[int, int], steps: int) -> None:
+    samples = picture(*size)
+    encoded = encode_samples(samples, replace(LOP, steps=steps))
+    decoded = decode_samples(encoded.data)
+    assert decoded.shape == samples.shape
+    assert encoded.report.steps == steps
+    # even one step starts from the mean colour, not from black
+    assert encoded.report.psnr_db > 9
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+@pytest.mark.parametrize("complexity", ["lop", "hop"])
+def test_channel_counts(channels: int, complexity: str) -> None:
+    samples = picture(40, 24, channels)
+    settings = replace(LOP, steps=60, complexity=complexity)
+    encoded = encode_samples(samples, settings)
+    assert decode_samples(encoded.data).shape == samples.shape
+    assert encoded.report.psnr_db > 17
+    info = file_info(encoded.data)
+    assert (info["channels"], info["complexity"], info["crc_ok"]) == (channels, complexity, True)
+
+
+def test_constant_images_are_exact() -> None:
+    samples = np.full((20, 30, 3), (12, 200, 255), np.uint8)
+    encoded = encode_samples(samples, replace(LOP, steps=2))
+    np.testing.assert_array_equal(decode_samples(encoded.data), samples)
+
+
+def test_a_bright_page_does_not_collapse() -> None:
+    """White paper with black lines, where a hard clamp in the loss ends in plain white."""
+    samples = np.full((64, 96, 3), 255, np.uint8)
+    samples[8::12, 8:88] = 0
+    samples[9:60:12, 20:40] = (200, 30, 30)
+    encoded = encode_samples(samples, replace(LOP, lmbda=4e-4, steps=150))
+    constant = np.broadcast_to(np.round(samples.mean((0, 1))), samples.shape).astype(np.uint8)
+    assert encoded.report.psnr_db > psnr_db(mean_squared_error(samples, constant)) + 6
+
+
+def test_a_collapse_is_not_called_a_success(fitted: tuple[Samples, Fit, Encoded]) -> None:
+    samples, fit, _ = fitted
+    dead = {name: torch.zeros_like(p) for name, p in fit.parameters.items()}
+    with pytest.raises(CollapseError, match="no better than a constant image"):
+        encode_fit(replace(fit, parameters=dead), samples)
+
+
+def test_a_resumed_fit_ends_where_an_uninterrupted_one_does(tmp_path) -> None:
+    samples = picture(24, 20)
+    settings = replace(LOP, steps=30)
+    whole = overfit(samples, settings)
+    path = tmp_path / "half.fit"
+
+    def stop(progress) -> None:
+        if progress.step >= 13:
+            raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("givre.coder.overfit._PROGRESS_SECONDS", 0.0)
+        with pytest.raises(KeyboardInterrupt):
+            overfit(samples, settings, on_progress=stop, checkpoint=path)
+    half = Fit.load(path)
+    assert (half.steps, half.finished) == (13, False)
+    resumed = overfit(samples, settings, resume=half)
+    assert encode_fit(resumed, samples).data == encode_fit(whole, samples).data
+
+
+def test_a_checkpoint_of_another_image_is_refused(fitted: tuple[Samples, Fit, Encoded]) -> None:
+    _, fit, _ = fitted
+    with pytest.raises(CheckpointError, match="another image"):
+        encode_fit(fit, picture(64, 48, seed=1))
+
+
+def test_damaged_checkpoints_are_refused(tmp_path, fitted: tuple[Samples, Fit, Encoded]) -> None:
+    path = tmp_path / "x.fit"
+    fitted[1].save(path)
+    data = path.read_bytes()
+    for damaged in (b"", data[:100], data[:-7], b"x" * 200, data[:40] + b"\xff" + data[41:]):
+        path.write_bytes(damaged)
+        with pytest.raises(CheckpointError):
+            Fit.load(path)
+
+
+def test_more_steps_cost_less() -> None:
+    samples = picture(48, 48)
+    losses = [encode_samples(samples, replace(LOP, steps=n)).report.loss for n in (1, 25, 200)]
+    assert all(after < 0.8 * before for before, after in pairwise(losses))
+
+
+def test_a_larger_lambda_gives_a_smaller_file() -> None:
+    samples = picture(48, 48)
+    sizes = [
+        encode_samples(samples, replace(LOP, steps=80, lmbda=lmbda)).report.bytes
+        for lmbda in (1e-1, 3e-3, 1e-4)
+    ]
+    assert sizes[0] < sizes[1] < sizes[2]
+
+
+def test_every_flipped_bit_and_every_missing_byte_is_an_error() -> None:
+    data = encode_samples(picture(16, 12), replace(LOP, steps=5)).data
+    rng = np.random.default_rng(0)
+    for bit in rng.choice(8 * len(data), 300, replace=False).tolist():
+        damaged = bytearray(data)
+        damaged[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(BitstreamError):
+            decode_samples(bytes(damaged))
+    for length in range(len(data)):
+        with pytest.raises(BitstreamError):
+            decode_samples(data[:length])
+    for foreign in (data + b"\0", b"\x89PNG\r\n\x1a\n" + data, b"", b"\0" * 100):
+        with pytest.raises(BitstreamError):
+            decode_samples(foreign)
+
+
+def test_damage_that_a_new_checksum_hides_is_found_in_the_pixels() -> None:
+    """A file whose sections were altered and whose CRC was made anew: error or wrong pixels."""
+    import zlib
+
+    samples = picture(16, 12)
+    data = encode_samples(samples, replace(LOP, steps=60)).data
+    container = unpack(data)
+    start = len(data) - 4 - container.header.latent_bytes
+    rng = np.random.default_rng(1)
+    for _ in range(40):
+        damaged = bytearray(data[:-4])
+        damaged[int(rng.integers(start, len(damaged)))] ^= int(rng.integers(1, 256))
+        damaged += zlib.crc32(damaged).to_bytes(4, "little")
+        with pytest.raises(BitstreamError):
+            decode_samples(bytes(damaged))
+
+
+def test_samples_of_another_kind_are_refused() -> None:
+    for bad in (
+        np.zeros((4, 4, 3), np.uint16),
+        np.zeros((4, 4), np.uint8),
+        np.zeros((0, 4, 3), np.uint8),
+    ):
+        with pytest.raises(ImageError):
+            make_target(bad)
+
+
+def test_python_interface_round_trip() -> None:
+    samples = picture(20, 16)
+    data = givre.encode(samples, lmbda=1e-3, steps=4, complexity="lop", threads=1)
+    image = givre.decode(data)
+    assert (image.mode, image.size) == ("RGB", (20, 16))
+    np.testing.assert_array_equal(np.asarray(image), decode_samples(data))
+    assert givre.info(data)["bytes"] == len(data)
+    fit = givre.overfit(samples, lmbda=1e-3, steps=4, complexity="lop", threads=1)
+    assert fit.to_bytes(samples) == data
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [{"lmbda": 0.0}, {"lmbda": float("nan")}, {"steps": 0}, {"complexity": "max"}, {"seed": -1},
+     {"threads": -1}],
+)  # fmt: skip
+def test_settings_out_of_range_are_refused(bad: dict[str, object]) -> None:
+    with pytest.raises(GivreError, match="must be"):
+        FitSettings(**bad)  # type: ignore[arg-type]
+
+
+def test_an_unknown_device_is_refused() -> None:
+    with pytest.raises(GivreError, match="try cpu"):
+        overfit(picture(8, 8), replace(LOP, device="abacus"))

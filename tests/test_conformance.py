@@ -1,0 +1,30 @@
+"""Streams that must decode to the same pixels as long as the format version lives."""
+
+from __future__ import annotations
+
+import json
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from givre.coder.decoder import BackendFactory, decode_samples
+from givre.models.exact.numpy_backend import NumpyBackend
+from givre.models.exact.torch_backend import TorchBackend
+
+FOLDER = Path(__file__).parent / "conformance"
+PIXELS = json.loads((FOLDER / "pixels.json").read_text())
+
+
+def test_every_stream_is_listed() -> None:
+    assert {path.stem for path in FOLDER.glob("*.givre")} == set(PIXELS)
+
+
+@pytest.mark.parametrize("backend", [NumpyBackend, TorchBackend])
+@pytest.mark.parametrize("name", list(PIXELS))
+def test_pixels(name: str, backend: BackendFactory) -> None:
+    data = (FOLDER / f"{name}.givre").read_bytes()
+    for threads in (1, 2):
+        samples = decode_samples(data, threads=threads, backend=backend)
+        assert list(samples.shape) == PIXELS[name]["shape"]
+        assert sha256(samples.tobytes()).hexdigest() == PIXELS[name]["sha256"]
