@@ -1,5 +1,192 @@
-"""givre: an overfitted image codec."""
+"""givre: an overfitted image codec.
 
+    import givre
+
+    data = givre.encode("photo.png", quality=60, effort=4)
+    open("photo.givre", "wb").write(data)
+    givre.decode(data).save("decoded.png")
+    print(givre.info(data)["bpp"])
+
+Importing this module loads neither torch nor a compiler; `encode` and `overfit` load torch when
+they are called, `decode` and `info` never do.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from givre.errors import GivreError
 from givre.version import __version__
 
-__all__ = ["__version__"]
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL import Image
+
+    from givre.coder.fit import Fit
+    from givre.coder.progress import ProgressListener
+
+    ImageSource: TypeAlias = str | os.PathLike[str] | Image.Image | NDArray[np.uint8]
+    FileSource: TypeAlias = bytes | bytearray | memoryview | str | os.PathLike[str]
+
+__all__ = ["GivreError", "__version__", "decode", "encode", "info", "overfit"]
+
+
+def encode(
+    image: ImageSource,
+    *,
+    quality: float | None = None,
+    lmbda: float | None = None,
+    effort: int | None = None,
+    steps: int | None = None,
+    complexity: str = "hop",
+    seed: int = 0,
+    threads: int = 0,
+    device: str = "cpu",
+) -> bytes:
+    """Fit a decoder to an image and return the file's bytes.
+
+    The bytes are decoded and checked before they are returned.
+
+        data = givre.encode("photo.png", lmbda=0.001, steps=500)
+
+    Args:
+        image: a path, a PIL image, or a uint8 array of shape (H, W) or (H, W, C); C is 1 (grey),
+            2 (grey, alpha), 3 (RGB) or 4 (RGB, alpha).
+        quality: 0 to 100, higher is better. Excludes `lmbda`.
+        lmbda: weight of the rate in bits a pixel against the squared error of samples in [0, 1],
+            above 0; 0.02 gives small files, 0.0001 good ones. Excludes `quality`.
+        effort: 0 to 9, more takes longer and compresses better. Excludes `steps`.
+        steps: optimisation steps, at least 1.
+        complexity: size of the decoder, "lop", "mop", "hop" or "vhop": about 500, 1000, 2000 and
+            3000 multiplications a pixel.
+        seed: the same seed, machine and threads give the same bytes.
+        threads: CPU threads, 0 for all cores.
+        device: where torch fits, as "cpu" or "cuda".
+
+    Raises:
+        UsageError: an argument is out of range, or two exclude each other.
+        ImageError: the image is unreadable, empty, or has more than 8 bits a sample.
+        CollapseError: the result is no better than a constant image although it should be.
+    """
+    from givre.coder.choose_settings import FitChoices, new_settings
+    from givre.coder.image_io import load_samples
+
+    choices = FitChoices(quality, lmbda, effort, steps, complexity, seed, threads, device)
+    settings = new_settings(choices)
+    samples = load_samples(image)
+
+    from givre.coder.encoder import encode_samples
+
+    return encode_samples(samples, settings).data
+
+
+def overfit(
+    image: ImageSource,
+    *,
+    quality: float | None = None,
+    lmbda: float | None = None,
+    effort: int | None = None,
+    steps: int | None = None,
+    complexity: str = "hop",
+    seed: int = 0,
+    threads: int = 0,
+    device: str = "cpu",
+    on_progress: ProgressListener | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+) -> Fit:
+    """Fit a decoder to an image without writing a file.
+
+        fit = givre.overfit("photo.png", effort=3, on_progress=print)
+        fit.save("photo.fit")
+
+    Args:
+        image: as for `encode`.
+        quality: as for `encode`.
+        lmbda: as for `encode`.
+        effort: as for `encode`.
+        steps: as for `encode`.
+        complexity: as for `encode`.
+        seed: as for `encode`.
+        threads: as for `encode`.
+        device: as for `encode`.
+        on_progress: called a few times a second with a `givre.coder.progress.Progress`: step,
+            rate in bits a pixel, PSNR in dB, seconds left.
+        checkpoint: a file that is rewritten now and then, and on KeyboardInterrupt.
+
+    Returns:
+        The fit, with estimates of its rate (`bpp`) and its PSNR in dB (`psnr_db`); `save` keeps
+        it in a file.
+
+    Raises:
+        UsageError: an argument is out of range, or two exclude each other.
+        ImageError: the image is unreadable, empty, or has more than 8 bits a sample.
+    """
+    from givre.coder.choose_settings import FitChoices, new_settings
+    from givre.coder.image_io import load_samples
+
+    choices = FitChoices(quality, lmbda, effort, steps, complexity, seed, threads, device)
+    settings = new_settings(choices)
+    samples = load_samples(image)
+
+    from givre.coder.overfit import overfit as overfit_samples
+
+    path = None if checkpoint is None else Path(checkpoint)
+    return overfit_samples(samples, settings, on_progress=on_progress, checkpoint=path)
+
+
+def decode(data: FileSource, *, threads: int = 0, max_pixels: int | None = None) -> Image.Image:
+    """Decode a file to a PIL image of mode L, LA, RGB or RGBA.
+
+    Every machine and number of threads gives the same pixels.
+
+        givre.decode("photo.givre").show()
+
+    Args:
+        data: the file's bytes, or its path.
+        threads: CPU threads, 0 for all cores.
+        max_pixels: largest width times height that is accepted, None for the decoder's own limit.
+
+    Raises:
+        BitstreamError: the bytes are no file of this format, damaged, or over the limit.
+        ImageError: the path cannot be read.
+    """
+    from givre.bitstream.container import DEFAULT_MAX_PIXELS
+    from givre.coder.decoder import decode_samples
+    from givre.coder.image_io import to_image
+
+    limit = DEFAULT_MAX_PIXELS if max_pixels is None else max_pixels
+    return to_image(decode_samples(_content(data), threads=threads, max_pixels=limit))
+
+
+def info(data: FileSource) -> dict[str, object]:
+    """Describe a file without decoding its pixels: size, architecture, parts and checksum.
+
+        givre.info("photo.givre")["mac_per_pixel"]
+
+    Args:
+        data: the file's bytes, or its path.
+
+    Returns:
+        Names to values that JSON can hold; `crc_ok` says whether the checksum of the file holds.
+
+    Raises:
+        BitstreamError: the bytes do not start with a header of this format.
+        ImageError: the path cannot be read.
+    """
+    from givre.coder.file_info import file_info
+
+    return file_info(_content(data))
+
+
+def _content(data: FileSource) -> bytes:
+    if isinstance(data, bytes):
+        return data
+    if isinstance(data, bytearray | memoryview):
+        return bytes(data)
+
+    from givre.coder.bounded_input import read_file
+
+    return read_file(data)

@@ -1,0 +1,104 @@
+"""The arguments that several subcommands share, and what they mean."""
+
+from __future__ import annotations
+
+import argparse
+
+from givre.coder.choose_settings import FitChoices
+from givre.coder.settings import DEFAULT_EFFORT, EFFORT_STEPS, FitSettings
+from givre.models.architecture import NAMED_POINTS
+
+_DEFAULTS = FitSettings()
+
+
+def add_fit_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that decide what a fit gives and how long it takes."""
+    group = parser.add_argument_group("fit")
+    target = group.add_mutually_exclusive_group()
+    target.add_argument(
+        "-q", "--quality", type=float, metavar="Q", help="0 to 100, higher looks better"
+    )
+    target.add_argument(
+        "--lambda",
+        dest="lmbda",
+        type=float,
+        metavar="L",
+        help="weight of the rate: 0.02 gives small files, 0.0001 good ones"
+        f" (default: {_DEFAULTS.lmbda})",
+    )
+    length = group.add_mutually_exclusive_group()
+    length.add_argument(
+        "--effort",
+        type=int,
+        metavar="0-9",
+        help=f"{EFFORT_STEPS[0]} to {EFFORT_STEPS[-1]} steps; more takes longer and compresses"
+        f" better (default: {DEFAULT_EFFORT}, {EFFORT_STEPS[DEFAULT_EFFORT]} steps)",
+    )
+    length.add_argument("--steps", type=int, metavar="N", help="number of steps, from 1")
+    group.add_argument(
+        "--complexity",
+        choices=tuple(NAMED_POINTS),
+        help=f"size of the decoder (default: {_DEFAULTS.complexity})",
+    )
+    group.add_argument(
+        "--seed",
+        type=int,
+        metavar="S",
+        help=f"same seed, machine and threads: same bytes (default: {_DEFAULTS.seed})",
+    )
+    add_threads_argument(group)
+    group.add_argument(
+        "--device", metavar="NAME", help=f"cpu, cuda, ... (default: {_DEFAULTS.device})"
+    )
+
+
+def add_threads_argument(parser: argparse._ActionsContainer) -> None:
+    """Add --threads; None, as every option that was not given."""
+    parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: all cores)")
+
+
+def fit_choices(args: argparse.Namespace) -> FitChoices:
+    """What the arguments of `add_fit_arguments` ask for.
+
+    Raises:
+        UsageError: two of them exclude each other.
+    """
+    return FitChoices(
+        quality=args.quality,
+        lmbda=args.lmbda,
+        effort=args.effort,
+        steps=args.steps,
+        complexity=args.complexity,
+        seed=args.seed,
+        threads=args.threads,
+        device=args.device,
+    )
+
+
+def add_force_argument(parser: argparse.ArgumentParser) -> None:
+    """Add --force."""
+    parser.add_argument("-f", "--force", action="store_true", help="replace an existing output")
+
+
+def add_report_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add --json, --quiet and -v, which every subcommand has."""
+    parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
+    parser.add_argument("--quiet", action="store_true", help="no progress and no summary")
+    parser.add_argument(
+        "-v", "--verbose", action="count", default=0, help="say more; twice: tracebacks too"
+    )
+
+
+def positive_int(text: str) -> int:
+    """An integer from 1 up, for argparse.
+
+    Raises:
+        argparse.ArgumentTypeError: the text is something else.
+    """
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not an integer from 1 up")
+    return value

@@ -1,0 +1,131 @@
+"""`givre encode`: an image to a file."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from givre.coder.atomic_files import check_output
+from givre.coder.choose_settings import new_settings
+from givre.coder.image_io import read_samples
+from givre.errors import GivreError, OutputError
+from givre.scripts import arguments, streams
+from givre.scripts.fitting import command_line, run_fit
+from givre.scripts.report import duration, print_json, say
+
+if TYPE_CHECKING:
+    from givre.coder.encoder import EncodeReport
+    from givre.coder.fit import Fit
+
+_WORTH_KEEPING_SECONDS = 60.0
+"""A fit that took longer is kept when it could not be written as a file."""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the subcommand."""
+    parser = subparsers.add_parser(
+        "encode",
+        allow_abbrev=False,
+        help="fit a decoder to an image and write both to a file",
+        description="Fit a decoder to an image and write the file. The file is decoded and"
+        " compared before it is written. While it fits, OUT.fit is kept up to date, so that an"
+        " interrupted run goes on with --from; it is deleted at the end.",
+    )
+    parser.add_argument("input", metavar="IN", help="image, - for standard input")
+    parser.add_argument(
+        "output",
+        metavar="OUT",
+        nargs="?",
+        help="file to write, - for standard output (default: IN with the suffix .givre)",
+    )
+    arguments.add_fit_arguments(parser)
+    parser.add_argument(
+        "--from",
+        dest="resume",
+        type=Path,
+        metavar="FIT",
+        help="write this fit of the image, after finishing or lengthening it (--steps) if needed",
+    )
+    arguments.add_force_argument(parser)
+    arguments.add_report_arguments(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the subcommand and return its exit code.
+
+    Raises:
+        GivreError: the arguments, the image or the output are wrong, or the fit collapsed.
+        KeyboardInterrupt: with a message that says how to go on.
+    """
+    output = streams.choose_output(args.input, args.output, ".givre")
+    streams.check_destination(args.input, output, args.force, args.json)
+    choices = arguments.fit_choices(args)
+    if args.resume is None:
+        new_settings(choices)  # refuses a wrong number before the image is read
+    checkpoint = _checkpoint(output, args.resume, args.force)
+    samples = read_samples(streams.read_input(args.input), streams.display_name(args.input))
+
+    fit: Fit | None = None
+    try:
+        fit = run_fit(samples, choices, checkpoint=checkpoint, resume=args.resume, quiet=args.quiet)
+        encoded = fit.encode(samples)
+        streams.write_output(output, encoded.data, args.force)
+    except KeyboardInterrupt as interrupt:
+        if fit and checkpoint:
+            fit.save(checkpoint)
+        raise KeyboardInterrupt(_how_to_go_on(args, output, checkpoint)) from interrupt
+    except GivreError:
+        if fit and checkpoint and fit.seconds > _WORTH_KEEPING_SECONDS:
+            fit.save(checkpoint)
+            say(f"givre: the fit is kept in {checkpoint}, --from writes it")
+        raise
+    if checkpoint:
+        checkpoint.unlink(missing_ok=True)
+    _report(args, output, encoded.report)
+    return 0
+
+
+def _checkpoint(output: str, resume: Path | None, force: bool) -> Path | None:
+    """Where the fit is kept while it runs, None if the output is no file in a folder.
+
+    Raises:
+        OutputError: an earlier run left a fit there that would be lost.
+    """
+    path = Path(output)
+    if output == streams.STREAM or (path.exists() and not path.is_file()):
+        return None
+    checkpoint = path.with_name(path.name + ".fit")
+    if checkpoint.exists() and not force and (resume is None or not _same(checkpoint, resume)):
+        raise OutputError(
+            f"{checkpoint} is left from an interrupted run: go on with --from {checkpoint},"
+            " or start anew with --force"
+        )
+    check_output(checkpoint, force=True)
+    return checkpoint
+
+
+def _same(first: Path, second: Path) -> bool:
+    return second.exists() and first.samefile(second)
+
+
+def _how_to_go_on(args: argparse.Namespace, output: str, checkpoint: Path | None) -> str:
+    kept = checkpoint if checkpoint and checkpoint.is_file() else args.resume
+    if kept is None:
+        return "nothing was kept"
+    force = ["--force"] if args.force else []
+    command = command_line("givre", "encode", args.input, output, "--from", kept, *force)
+    return f"go on with: {command}"
+
+
+def _report(args: argparse.Namespace, output: str, report: EncodeReport) -> None:
+    if args.json:
+        print_json({"input": args.input, "output": output} | asdict(report))
+    if not args.quiet:
+        names = f"{streams.display_name(args.input)} -> {streams.display_name(output)}"
+        figures = f"{report.bytes} bytes  {report.bpp:.3f} bpp  {report.psnr_db:.2f} dB"
+        say(f"{names}  {figures}  {duration(report.seconds)}")
+        sys.stderr.flush()

@@ -1,0 +1,75 @@
+"""Runs a fit for the command line: a new one, or an earlier one carried on."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from givre.coder.choose_settings import FitChoices, continued_settings, new_settings
+from givre.coder.image_io import Samples
+from givre.coder.progress import ProgressListener
+from givre.errors import CheckpointError
+from givre.scripts.progress_bar import ProgressBar
+
+if TYPE_CHECKING:
+    from givre.coder.fit import Fit
+
+
+def run_fit(
+    samples: Samples,
+    choices: FitChoices,
+    *,
+    checkpoint: Path | None,
+    resume: Path | None,
+    quiet: bool,
+) -> Fit:
+    """Fit an image, showing progress on stderr.
+
+    Args:
+        samples: uint8 (H, W, C).
+        choices: what was asked for.
+        checkpoint: kept up to date as the fit goes on.
+        resume: a fit to carry on; it is returned as it is when it has the steps already.
+        quiet: show no progress.
+
+    Raises:
+        UsageError: the choices are out of range or contradict the earlier fit.
+        CheckpointError: the earlier fit is missing, unreadable or of another image.
+    """
+    if resume is not None and not resume.is_file():
+        raise CheckpointError(f"there is no fit at {resume}, name a file that overfit has written")
+    settings = None if resume else new_settings(choices)
+
+    from givre.coder.fit import Fit  # torch loads only once the arguments are known to be right
+    from givre.coder.overfit import overfit
+
+    earlier = None
+    if resume is not None:
+        earlier = Fit.load(resume)
+        earlier.check_image(samples)
+        settings = continued_settings(choices, earlier.settings, earlier.steps)
+        if earlier.steps >= settings.steps:
+            return earlier
+    assert settings is not None  # set on either way
+    with _listener(quiet) as listener:
+        return overfit(
+            samples, settings, on_progress=listener, checkpoint=checkpoint, resume=earlier
+        )
+
+
+def command_line(*words: str | Path) -> str:
+    """A command that can be pasted into a shell."""
+    return shlex.join(str(word) for word in words)
+
+
+@contextlib.contextmanager
+def _listener(quiet: bool) -> Iterator[ProgressListener | None]:
+    if quiet:
+        yield None
+        return
+    with ProgressBar(sys.stderr) as bar:
+        yield bar
