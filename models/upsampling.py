@@ -26,11 +26,7 @@ from torch.nn import functional as F
 from givre.errors import UsageError
 from givre.models.geometry import level_size
 from givre.models.initial_kernels import initial_half
-from givre.models.upsampling_init import (
-    check_preconcat_size,
-    check_transposed_size,
-    dirac_half,
-)
+from givre.models.upsampling_init import check_preconcat_size, check_transposed_size, dirac_half
 
 PRECONCAT_PADDING: Literal["replicate", "zeros"] = "replicate"
 """What the pre-concatenation filter sees outside the grid, in both of its forms."""
@@ -212,8 +208,7 @@ class UpsamplingSeparableSymmetricConvTranspose2d(nn.Module):
     def initialize_parameters(self, initial: str | None = None) -> None:
         """Set the filter to bilinear (4 and 6 taps) or bicubic (8 taps and more), or as named.
 
-        `initial` is a name of `initial_kernels.INITIAL_KERNELS`. Raises UsageError for another one,
-        and for "bicubic" below 8 taps.
+        Names and errors are those of `initial_kernels.initial_half`.
         """
         half = torch.tensor(initial_half(initial, self.kernel_size), dtype=torch.float64)
         with torch.no_grad():
@@ -294,8 +289,7 @@ class Upsampling(nn.Module):
     def initialize_parameters(self, initial: str | None = None) -> None:
         """Set every filter back to its initial kernel; `initial` names that of the upsampling.
 
-        None is bilinear (4 and 6 taps) or bicubic (8 taps and more). Raises UsageError for a name
-        that is not in `initial_kernels.INITIAL_KERNELS`, and for "bicubic" below 8 taps.
+        Names, None and errors are those of `initial_kernels.initial_half`.
         """
         for layer in self.modules():
             if isinstance(layer, UpsamplingSeparableSymmetricConvTranspose2d):
