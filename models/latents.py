@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from givre.models.geometry import LATENT_MAX, LATENT_MIN, Grid
+from givre.models.noise import normal_noise
 from givre.models.proxy import noisy_soft_round, straight_through_round
 
 ADAM_BETAS = (0.9, 0.999)
@@ -78,16 +79,9 @@ class ReferenceLatents:
         scaled = [u * settings.gain for u in self._values]
         if settings.hard:
             return [straight_through_round(y) for y in scaled]
-        # A generator of its own for every step: a resumed fit sees the noise it would have seen.
-        generator = torch.Generator(device=scaled[0].device)
-        generator.manual_seed((settings.seed << 24) + settings.step)
         return [
-            noisy_soft_round(
-                y,
-                settings.noise * torch.randn(y.shape, generator=generator, device=y.device),
-                settings.temperature,
-            )
-            for y in scaled
+            noisy_soft_round(y, settings.noise * _noise_like(y, settings, i), settings.temperature)
+            for i, y in enumerate(scaled)
         ]
 
     def update(self, learning_rate: float, upcoming: ProxySettings | None) -> None:
@@ -106,8 +100,10 @@ class ReferenceLatents:
         """See `FittedLatents.state_tensors`."""
         state = {f"latent.{i}": u.detach() for i, u in enumerate(self._values)}
         for i, u in enumerate(self._values):
-            for key, value in self._adam.state[u].items():
-                state[f"adam.{i}.{key}"] = value
+            moments = self._adam.state[u]
+            state["adam.step"] = moments["step"]
+            for key in ("exp_avg", "exp_avg_sq"):
+                state[f"adam.{i}.{key}"] = moments[key]
         return state
 
     def load_state_tensors(self, state: dict[str, Tensor]) -> None:
@@ -115,10 +111,16 @@ class ReferenceLatents:
         for i, u in enumerate(self._values):
             with torch.no_grad():
                 u.copy_(state[f"latent.{i}"])
-            self._adam.state[u] = {
-                key: state[f"adam.{i}.{key}"].to("cpu" if key == "step" else u.device).clone()
-                for key in ("step", "exp_avg", "exp_avg_sq")
+            moments = {
+                key: state[f"adam.{i}.{key}"].to(u.device).clone()
+                for key in ("exp_avg", "exp_avg_sq")
             }
+            self._adam.state[u] = moments | {"step": state["adam.step"].float().cpu().clone()}
+
+
+def _noise_like(y: Tensor, settings: ProxySettings, grid: int) -> Tensor:
+    noise = normal_noise(settings.seed, settings.step, grid, y.numel(), y.device)
+    return noise.reshape(y.shape)
 
 
 def hard_latents(latents: Sequence[Tensor]) -> list[Tensor]:

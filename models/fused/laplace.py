@@ -1,0 +1,84 @@
+"""The integrated Laplace rate of a block of latents, and its gradient.
+
+The arithmetic is that of `givre.models.arm.laplace_bits`, on float32 blocks of BLOCK pixels.
+"""
+
+from __future__ import annotations
+
+from math import log
+
+import numpy as np
+
+from givre.models.arm import LOG_SCALE_LIMIT, LOG_SCALE_SHIFT, MAX_BITS
+from givre.models.fused.block_products import BLOCK, FLAGS, Floats
+from givre.models.fused.kernel import compiled
+from givre.models.fused.vector_math import exp, log2
+
+_SHIFT = np.float32(LOG_SCALE_SHIFT)
+_LIMIT = np.float32(LOG_SCALE_LIMIT)
+_LEAST_MASS = np.float32(2.0**-MAX_BITS)
+_BITS_PER_MASS = np.float32(-1 / log(2))
+_ZERO = np.float32(0)
+_HALF = np.float32(0.5)
+_ONE = np.float32(1)
+
+
+@compiled(fastmath=FLAGS, inline="always")
+def _bits(mass: np.float32, predicted: np.float32) -> np.float32:
+    # Clamping swallows NaN, but a fit that diverges must show it.
+    return -log2(max(mass, _LEAST_MASS)) if not np.isnan(predicted) else predicted
+
+
+@compiled(fastmath=FLAGS)
+def block_bits(symbols: Floats, predicted: Floats, bits: Floats) -> None:
+    """Bits of BLOCK latents.
+
+    Args:
+        symbols: block of 1 row.
+        predicted: block of 2 rows, the ARM's outputs: mean, and log-scale before it is shifted
+            and clamped.
+        bits: block of 1 row, written.
+    """
+    for p in range(BLOCK):
+        log_scale = min(max(predicted[BLOCK + p] - _SHIFT, -_LIMIT), _LIMIT)
+        inverse = exp(-log_scale)
+        distance = abs(symbols[p] - predicted[p])
+        inner = distance - _HALF
+        far = exp(-(distance + _HALF) * inverse)
+        near = exp(-abs(inner) * inverse)
+        mass = _HALF * (near - far) if inner > _ZERO else _ONE - _HALF * (near + far)
+        bits[p] = _bits(mass, predicted[p] + predicted[BLOCK + p])
+
+
+@compiled(fastmath=FLAGS)
+def block_bits_and_gradient(
+    symbols: Floats, predicted: Floats, bits: Floats, gradient: Floats
+) -> None:
+    """Bits of BLOCK latents, and their derivatives by the ARM's outputs.
+
+    The derivative by the latent itself is the one by the mean, with the other sign.
+
+    Args:
+        symbols: as for `block_bits`.
+        predicted: as for `block_bits`.
+        bits: block of 1 row, written.
+        gradient: block of 2 rows as `predicted`, written.
+    """
+    for p in range(BLOCK):
+        raw = predicted[BLOCK + p] - _SHIFT
+        inverse = exp(-min(max(raw, -_LIMIT), _LIMIT))
+        offset = symbols[p] - predicted[p]
+        distance = abs(offset)
+        inner = distance - _HALF
+        reach = distance + _HALF
+        far = exp(-reach * inverse)
+        near = exp(-abs(inner) * inverse)
+        mass = _HALF * (near - far) if inner > _ZERO else _ONE - _HALF * (near + far)
+        bits[p] = _bits(mass, predicted[p] + predicted[BLOCK + p])
+        # On either side of |inner| = 0 the mass has the same slope over the distance.
+        by_mass = _BITS_PER_MASS / mass if mass >= _LEAST_MASS else _ZERO
+        common = _HALF * by_mass * inverse
+        by_distance = common * (far - near)
+        by_log_scale = common * (inner * near - reach * far)
+        gradient[p] = -by_distance if offset > _ZERO else by_distance
+        gradient[BLOCK + p] = by_log_scale if abs(raw) <= _LIMIT else _ZERO

@@ -1,0 +1,95 @@
+"""Range decoding of latents with Laplace models: section 4 of `docs/FORMAT.md` in a kernel.
+
+It reads the messages of the coder of constriction (Bamler, "Understanding entropy coding with
+asymmetric numeral systems", 2022) and shares no code with it.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from givre.models.fused.kernel import compiled
+from givre.models.geometry import LATENT_MAX, LATENT_MIN
+
+Array = NDArray[np.float64]
+
+TOTAL = 1 << 24
+FREE = TOTAL - (LATENT_MAX - LATENT_MIN + 1)
+
+
+# No fastmath here: the counts are those of IEEE 754 arithmetic, operation by operation.
+@compiled()
+def count(symbol: int, mean: float, scale: float) -> int:
+    """C(symbol): of 2^24 counts, those of the smaller symbols."""
+    if symbol <= LATENT_MIN:
+        return 0
+    if symbol > LATENT_MAX:
+        return TOTAL
+    boundary = symbol - 0.5
+    if boundary <= mean:
+        below = 0.5 * math.exp((boundary - mean) / scale)
+    else:
+        below = 1.0 - 0.5 * math.exp((mean - boundary) / scale)
+    return int(FREE * below) + (symbol - LATENT_MIN)
+
+
+@compiled()
+def likely_symbol(target: np.int64, mean: float, scale: float) -> int:
+    """A symbol near the one whose counts hold `target`: where the search starts."""
+    if scale < 0.7:
+        guess = mean
+    elif 2 * target < TOTAL:
+        guess = mean + scale * math.log((target + 0.5) * (2.0 / TOTAL))
+    else:
+        guess = mean - scale * math.log((TOTAL - target - 0.5) * (2.0 / TOTAL))
+    return math.floor(min(max(guess, LATENT_MIN), LATENT_MAX) + 0.5)
+
+
+@compiled("boolean(uint32[::1], uint64[::1], float64[::1], float64[::1], int32[::1], int64)")
+def decode_symbols(
+    words: NDArray[np.uint32],
+    state: NDArray[np.uint64],
+    mean: Array,
+    scale: Array,
+    symbols: NDArray[np.int32],
+    n: int,
+) -> bool:
+    """Decode n symbols with their means and scales; False on a message that no encoder writes.
+
+    Words after the last are zero.
+    """
+    offset, width, place = state[0], state[1], state[2]
+    for k in range(n):
+        unit = width >> np.uint64(24)
+        target = np.int64(offset // unit)
+        if target < 0 or target >= TOTAL:
+            return False
+        mu, beta = mean[k], scale[k]
+        symbol = likely_symbol(target, mu, beta)
+        low = count(symbol, mu, beta)
+        if target < low:
+            high = low
+            while target < low:
+                symbol -= 1
+                high = low
+                low = count(symbol, mu, beta)
+        else:
+            high = count(symbol + 1, mu, beta)
+            while target >= high:
+                symbol += 1
+                low = high
+                high = count(symbol + 1, mu, beta)
+        offset -= unit * np.uint64(low)
+        width = unit * np.uint64(high - low)
+        if width < np.uint64(1 << 32):
+            width <<= np.uint64(32)
+            offset <<= np.uint64(32)
+            if place < np.uint64(len(words)):
+                offset |= np.uint64(words[place])
+            place += np.uint64(1)
+        symbols[k] = symbol
+    state[0], state[1], state[2] = offset, width, place
+    return True

@@ -1,0 +1,135 @@
+"""The kernel that updates fitted latents and computes their proxy in one pass over memory."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from givre.models.fused.kernel import compiled
+from givre.models.fused.noise import Floats, fill_normal
+from givre.models.fused.vector_math import exp2, tanh
+from givre.models.noise import NOISE_BLOCK
+
+Words = NDArray[np.uint32]
+
+_BLOCK = NOISE_BLOCK
+_CONTRACT = frozenset({"contract"})
+_HALF = np.float32(0.5)
+_ONE = np.float32(1)
+_FOUR = np.float32(4)
+_MINUS_TWO_LOG2_E = np.float32(-2.8853900817779268)
+
+
+@compiled(fastmath=_CONTRACT)
+def _soft_round(x: np.float32, sharpness: np.float32, height: np.float32) -> np.float32:
+    """`givre.models.proxy.soft_round`; see `latent_pass` for the two constants."""
+    middle: np.float32 = np.floor(x) + _HALF
+    return middle + height * tanh((x - middle) * sharpness)
+
+
+@compiled(fastmath=_CONTRACT)
+def _soft_round_slope(x: np.float32, sharpness: np.float32, height: np.float32) -> np.float32:
+    """Derivative of `_soft_round`, without the cancellation of 1 - tanh^2."""
+    z = (x - (np.floor(x) + _HALF)) * sharpness
+    e = exp2(abs(z) * _MINUS_TWO_LOG2_E)
+    return height * sharpness * _FOUR * e / ((_ONE + e) * (_ONE + e))
+
+
+@compiled(fastmath=_CONTRACT)
+def _proxy(u: Floats, normal: Floats, constants: Floats, y: Floats) -> None:
+    gain, sharpness, height, noise = constants[0], constants[1], constants[2], constants[3]
+    if sharpness == 0:
+        for p in range(len(u)):
+            y[p] = np.rint(gain * u[p])
+    else:
+        for p in range(len(u)):
+            softer = _soft_round(gain * u[p], sharpness, height)
+            y[p] = _soft_round(softer + noise * normal[p], sharpness, height)
+
+
+@compiled(fastmath=_CONTRACT)
+def _slope(u: Floats, normal: Floats, constants: Floats, slope: Floats) -> None:
+    """Derivative of the proxy with respect to u."""
+    gain, sharpness, height, noise = constants[0], constants[1], constants[2], constants[3]
+    if sharpness == 0:
+        for p in range(len(u)):
+            slope[p] = gain
+    else:
+        for p in range(len(u)):
+            x = gain * u[p]
+            noisy = _soft_round(x, sharpness, height) + noise * normal[p]
+            first = _soft_round_slope(x, sharpness, height)
+            slope[p] = gain * first * _soft_round_slope(noisy, sharpness, height)
+
+
+@compiled(fastmath=_CONTRACT)
+def _adam(
+    u: Floats, mean: Floats, square: Floats, gradient: Floats, slope: Floats, adam: Floats
+) -> None:
+    beta_1, beta_2, step_size, root, epsilon = adam[0], adam[1], adam[2], adam[3], adam[4]
+    for p in range(len(u)):
+        g = gradient[p] * slope[p]
+        m = mean[p] + (_ONE - beta_1) * (g - mean[p])
+        v = beta_2 * square[p] + (_ONE - beta_2) * g * g
+        mean[p], square[p] = m, v
+        u[p] -= step_size * m / (np.sqrt(v) * root + epsilon)
+
+
+@compiled(
+    "void(float32[::1], float32[::1], float32[::1], float32[::1], float32[::1], float32[::1],"
+    " uint32[::1], float32[::1], float32[::1], uint32[::1], int64, int64)",
+    fastmath=_CONTRACT,
+)
+def latent_pass(
+    u: Floats,
+    mean: Floats,
+    square: Floats,
+    gradient: Floats,
+    last_constants: Floats,
+    adam: Floats,
+    last_key: Words,
+    y: Floats,
+    constants: Floats,
+    key: Words,
+    first: int,
+    last: int,
+) -> None:
+    """Update the latents of the blocks `first` to `last` - 1, then compute their proxy.
+
+    The constants of a proxy are its gain, its sharpness, the height of half a step of the
+    staircase, and the scale of the noise. The sharpness is 1 / temperature, or 0 for rounding; the
+    height is 0.5 / tanh(0.5 sharpness).
+
+    Args:
+        u: (n,), a grid's latents, changed.
+        mean: (n,), Adam's running mean of the gradient, changed.
+        square: (n,), Adam's running mean of its square, changed.
+        gradient: (n,), with respect to the last proxy; empty for no update.
+        last_constants: (4,), of the last proxy.
+        adam: (5,), both decay rates, the step size and 1 / the root of the second moment, both
+            corrected for the bias, and epsilon.
+        last_key: (2,), of the last proxy's noise.
+        y: (n,), written: the proxy; empty for none.
+        constants: (4,), of this proxy.
+        key: (2,), of its noise.
+        first: first block of 64 latents.
+        last: end of the blocks.
+    """
+    normal = np.empty(_BLOCK, np.float32)
+    slope = np.empty(_BLOCK, np.float32)
+    for block in range(first, last):
+        start, end = block * _BLOCK, min((block + 1) * _BLOCK, len(u))
+        part = u[start:end]
+        if len(gradient):
+            if last_constants[3] != 0:
+                fill_normal(last_key[0], last_key[1], block, normal)
+            else:
+                normal[:] = 0
+            _slope(part, normal, last_constants, slope)
+            _adam(part, mean[start:end], square[start:end], gradient[start:end], slope, adam)
+        if len(y):
+            if constants[3] != 0:
+                fill_normal(key[0], key[1], block, normal)
+            else:
+                normal[:] = 0
+            _proxy(part, normal, constants, y[start:end])

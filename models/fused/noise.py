@@ -1,0 +1,90 @@
+"""The noise of `givre.models.noise` in compiled code: the same numbers up to rounding."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from givre.models.fused.kernel import compiled
+from givre.models.fused.vector_math import cos_turns, log2, sin_turns
+from givre.models.noise import NOISE_BLOCK, noise_key
+
+Floats = NDArray[np.float32]
+
+_BLOCK = NOISE_BLOCK
+_PAIRS = NOISE_BLOCK // 2
+_CONTRACT = frozenset({"contract"})
+
+_FACTOR_1 = np.uint32(0x7FEB352D)
+_FACTOR_2 = np.uint32(0x846CA68B)
+_WEYL = np.uint32(0x9E3779B9)
+_FIFTEEN = np.uint32(15)
+_SIXTEEN = np.uint32(16)
+_NINE = np.uint32(9)
+_HALF = np.float32(0.5)
+_STEP = np.float32(2.0**-23)
+_MINUS_TWO_LN_2 = np.float32(-1.3862943611198906)
+_ZERO = np.float32(0)
+
+
+@compiled(fastmath=_CONTRACT)
+def _hash(word: np.uint32) -> np.uint32:
+    """A permutation of the 32-bit words in which every bit depends on all."""
+    word = np.uint32(word ^ (word >> _SIXTEEN))
+    word = np.uint32(word * _FACTOR_1)
+    word = np.uint32(word ^ (word >> _FIFTEEN))
+    word = np.uint32(word * _FACTOR_2)
+    return np.uint32(word ^ (word >> _SIXTEEN))
+
+
+@compiled(fastmath=_CONTRACT)
+def fill_normal(key: np.uint32, second_key: np.uint32, block: int, out: Floats) -> None:
+    """Write the noise of the positions 64 block to 64 block + 63.
+
+    Args:
+        key: first word of `noise_key`.
+        second_key: second word.
+        block: number of the block.
+        out: (64,), written: independent numbers of mean 0 and variance 1, at most 5.8 in size.
+    """
+    # Both numbers of a pair stay in the block, half a block apart, so that all stores are
+    # contiguous.
+    start = np.uint32(block * _PAIRS)
+    second_half = out[_PAIRS:]
+    for p in range(_PAIRS):
+        mixed = _hash(np.uint32(start + np.uint32(p) + key))
+        word = _hash(np.uint32(mixed ^ second_key))
+        other = _hash(np.uint32(word + _WEYL))
+        uniform = (np.float32(np.int32(word >> _NINE)) + _HALF) * _STEP
+        turns = np.float32(np.int32(other >> _NINE)) * _STEP
+        radius = np.sqrt(max(_MINUS_TWO_LN_2 * log2(uniform), _ZERO))
+        out[p] = radius * cos_turns(turns)
+        second_half[p] = radius * sin_turns(turns)
+
+
+@compiled("void(uint32, uint32, float32[::1])", fastmath=_CONTRACT)
+def _fill_grid(key: np.uint32, second_key: np.uint32, out: Floats) -> None:
+    values = np.empty(_BLOCK, np.float32)
+    for block in range((len(out) + _BLOCK - 1) // _BLOCK):
+        fill_normal(key, second_key, block, values)
+        part = out[block * _BLOCK : (block + 1) * _BLOCK]
+        for p in range(len(part)):
+            part[p] = values[p]
+
+
+def normal_noise(seed: int, step: int, grid: int, n: int) -> Floats:
+    """The noise that `FusedLatents` adds, before it is scaled.
+
+    Args:
+        seed: of the fit.
+        step: of the fit.
+        grid: index of the grid.
+        n: latents in the grid.
+
+    Returns:
+        (n,), in row order.
+    """
+    out = np.empty(n, np.float32)
+    key, second_key = noise_key(seed, step, grid)
+    _fill_grid(np.uint32(key), np.uint32(second_key), out)
+    return out

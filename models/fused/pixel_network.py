@@ -1,0 +1,236 @@
+"""Kernels for the per-pixel part of the synthesis: hidden layer, output layer and stabiliser.
+
+Pixels go through in blocks, held in small local arrays, so that a layer is a product of a weight
+matrix with a block and all inner loops run over contiguous pixels. The hidden layer lives in such
+a block only: the backward kernel computes it again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from givre.models.fused.kernel import compiled
+from givre.models.fused.pixel_products import (
+    BLOCK,
+    FLAGS,
+    Doubles,
+    Floats,
+    add_product_of_4,
+    correlate,
+    load_block,
+    product,
+    row_sum,
+    start_product,
+    store_block,
+)
+
+PADDED_CHANNELS = 4
+"""Channels of a block, whatever the image has: the rest is zero."""
+
+_CHANNELS = PADDED_CHANNELS
+_ZERO = np.float32(0)
+_ONE = np.float32(1)
+
+
+@dataclass(frozen=True)
+class PixelWeights:
+    """The per-pixel layers' weights, padded with zeros to what the kernels want.
+
+    Attributes:
+        hidden: (J, K); column L is the bias, it meets an input that is always 1. J is the number
+            of hidden features rounded up to a multiple of 8, K is L + 1 rounded up to a
+            multiple of 4, at least 8.
+        hidden_by_input: `hidden` transposed, (K, J).
+        output: (4, J).
+        output_by_feature: `output` transposed, (J, 4).
+        output_bias: (4,).
+        stabiliser: (4, K).
+        stabiliser_by_input: `stabiliser` transposed, (K, 4).
+    """
+
+    hidden: Floats
+    hidden_by_input: Floats
+    output: Floats
+    output_by_feature: Floats
+    output_bias: Floats
+    stabiliser: Floats
+    stabiliser_by_input: Floats
+
+
+def pixel_weights(
+    hidden: Floats, hidden_bias: Floats, output: Floats, output_bias: Floats, stabiliser: Floats
+) -> PixelWeights:
+    """Pad the per-pixel weights.
+
+    Args:
+        hidden: (J, L).
+        hidden_bias: (J,).
+        output: (C, J).
+        output_bias: (C,).
+        stabiliser: (C, L).
+    """
+    n_hidden, n_levels = hidden.shape
+    n_channels = len(output)
+    rows = -(-n_hidden // 8) * 8
+    columns = max(8, (n_levels + 4) // 4 * 4)
+    hidden_padded = np.zeros((rows, columns), np.float32)
+    hidden_padded[:n_hidden, :n_levels] = hidden
+    hidden_padded[:n_hidden, n_levels] = hidden_bias
+    output_padded = np.zeros((PADDED_CHANNELS, rows), np.float32)
+    output_padded[:n_channels, :n_hidden] = output
+    bias_padded = np.zeros(PADDED_CHANNELS, np.float32)
+    bias_padded[:n_channels] = output_bias
+    stabiliser_padded = np.zeros((PADDED_CHANNELS, columns), np.float32)
+    stabiliser_padded[:n_channels, :n_levels] = stabiliser
+    return PixelWeights(
+        hidden_padded,
+        np.ascontiguousarray(hidden_padded.T),
+        output_padded,
+        np.ascontiguousarray(output_padded.T),
+        bias_padded,
+        stabiliser_padded,
+        np.ascontiguousarray(stabiliser_padded.T),
+    )
+
+
+@compiled(fastmath=FLAGS)
+def _hidden_features(weight: Floats, x: Floats, features: Floats) -> None:
+    """Hidden layer of a block; its bias is the weight of an input that is 1."""
+    n_hidden, n_inputs = weight.shape
+    for j in range(n_hidden):
+        out = features[j * BLOCK :]
+        if n_inputs == 8:
+            start_product(weight[j], x, _ZERO, _ZERO, out)
+        else:
+            product(weight[j], x, _ZERO, out)
+            for p in range(BLOCK):
+                out[p] = _ZERO if out[p] < _ZERO else out[p]
+
+
+@compiled(fastmath=FLAGS)
+def _hidden_gradient(weight: Floats, g: Floats, features: Floats) -> None:
+    """Replace a row of hidden features by the gradient with respect to them before the ReLU."""
+    w0, w1, w2, w3 = weight[0], weight[1], weight[2], weight[3]
+    for p in range(BLOCK):
+        gradient = w0 * g[p] + w1 * g[BLOCK + p] + w2 * g[2 * BLOCK + p] + w3 * g[3 * BLOCK + p]
+        features[p] = gradient if features[p] > _ZERO else _ZERO
+
+
+@compiled(
+    "void(float32[:, ::1], float32[:, ::1], float32[:, ::1], float32[::1], float32[:, ::1],"
+    " float32[:, ::1], float32[:, ::1], int64, int64)",
+    fastmath=FLAGS,
+)
+def pixel_forward(
+    dense: Floats,
+    hidden: Floats,
+    output: Floats,
+    output_bias: Floats,
+    stabiliser: Floats,
+    features: Floats,
+    stabilised: Floats,
+    first: int,
+    last: int,
+) -> None:
+    """Run the per-pixel layers on the blocks `first` to `last` - 1.
+
+    Args:
+        dense: (L, N), N pixels.
+        hidden: see `PixelWeights`, as the next three.
+        output: likewise.
+        output_bias: likewise.
+        stabiliser: likewise.
+        features: (C, N), written: the output layer's result.
+        stabilised: (C, N), written: the stabiliser's result.
+        first: first block.
+        last: end of the blocks.
+    """
+    n_hidden, n_inputs = hidden.shape
+    n_levels, n_channels = dense.shape[0], features.shape[0]
+    x = np.zeros(n_inputs * BLOCK, np.float32)
+    a = np.empty(n_hidden * BLOCK, np.float32)
+    out = np.empty(_CHANNELS * BLOCK, np.float32)
+    x[n_levels * BLOCK : (n_levels + 1) * BLOCK] = _ONE
+    for block in range(first, last):
+        start = block * BLOCK
+        load_block(dense, start, n_levels, x)
+        _hidden_features(hidden, x, a)
+        for c in range(n_channels):
+            product(output[c], a, output_bias[c], out[c * BLOCK :])
+        store_block(out, start, n_channels, features)
+        for c in range(n_channels):
+            product(stabiliser[c], x, _ZERO, out[c * BLOCK :])
+        store_block(out, start, n_channels, stabilised)
+
+
+@compiled(
+    "void(float32[:, ::1], float32[:, ::1], float32[:, ::1], float32[:, ::1], float32[:, ::1],"
+    " float32[:, ::1], float32[:, ::1], float32[:, ::1], float64[::1], float64[::1],"
+    " float64[::1], int64, int64)",
+    fastmath=FLAGS,
+)
+def pixel_backward(
+    dense: Floats,
+    hidden: Floats,
+    hidden_by_input: Floats,
+    output_by_feature: Floats,
+    stabiliser_by_input: Floats,
+    features_gradient: Floats,
+    stabilised_gradient: Floats,
+    dense_gradient: Floats,
+    hidden_sums: Doubles,
+    output_sums: Doubles,
+    stabiliser_sums: Doubles,
+    first: int,
+    last: int,
+) -> None:
+    """Run the per-pixel layers backwards on the blocks `first` to `last` - 1.
+
+    Args:
+        dense: (L, N).
+        hidden: (J, K), see `PixelWeights`, as the next three.
+        hidden_by_input: likewise.
+        output_by_feature: likewise.
+        stabiliser_by_input: likewise.
+        features_gradient: (C, N), with respect to the output layer's result.
+        stabilised_gradient: (C, N), with respect to the stabiliser's result.
+        dense_gradient: (L, N), written.
+        hidden_sums: (J * K,), written: gradient of `hidden` from these blocks.
+        output_sums: (J * 4 + 4,), written: gradient of `output_by_feature`, then of the bias.
+        stabiliser_sums: (4 * K,), written: gradient of `PixelWeights.stabiliser`.
+        first: first block.
+        last: end of the blocks.
+    """
+    n_hidden, n_inputs = hidden.shape
+    n_levels, n_channels = dense.shape[0], features_gradient.shape[0]
+    x = np.zeros(n_inputs * BLOCK, np.float32)
+    a = np.empty(n_hidden * BLOCK, np.float32)
+    dx = np.empty(BLOCK * n_levels, np.float32)
+    g = np.zeros(_CHANNELS * BLOCK, np.float32)
+    s = np.zeros(_CHANNELS * BLOCK, np.float32)
+    hidden_sums[:] = 0
+    output_sums[:] = 0
+    stabiliser_sums[:] = 0
+    bias_sums = output_sums[n_hidden * _CHANNELS :]
+    x[n_levels * BLOCK : (n_levels + 1) * BLOCK] = _ONE
+    for block in range(first, last):
+        start = block * BLOCK
+        load_block(dense, start, n_levels, x)
+        load_block(features_gradient, start, n_channels, g)
+        load_block(stabilised_gradient, start, n_channels, s)
+        _hidden_features(hidden, x, a)
+        correlate(a, g, _CHANNELS, output_sums[: n_hidden * _CHANNELS])
+        correlate(s, x, n_inputs, stabiliser_sums)
+        for c in range(n_channels):
+            bias_sums[c] += row_sum(g[c * BLOCK :])
+        # The features are needed no more: their gradient takes their place.
+        for j in range(n_hidden):
+            _hidden_gradient(output_by_feature[j], g, a[j * BLOCK :])
+        correlate(a, x, n_inputs, hidden_sums)
+        for level in range(n_levels):
+            out = dx[level * BLOCK :]
+            product(hidden_by_input[level], a, _ZERO, out)
+            add_product_of_4(stabiliser_by_input[level], s, out)
+        store_block(dx, start, n_levels, dense_gradient)

@@ -1,0 +1,103 @@
+"""The rate of all latent grids in one pass over memory, as a differentiable torch function."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from givre.models.architecture import Architecture, tensor_specs
+from givre.models.codec_model import CodecModel
+from givre.models.fused.block_products import Floats
+from givre.models.fused.rate_passes import (
+    EntropyModel,
+    bits_maps,
+    entropy_model,
+    rate,
+    rate_and_gradient,
+)
+from givre.models.geometry import Grid
+
+
+def fused_rate(model: CodecModel, latents: Sequence[Tensor], threads: int) -> Tensor:
+    """Total rate in bits: `CodecModel.rate`, computed on the CPU by compiled kernels.
+
+    The rate is differentiable, once, by the latents and by the parameters of the ARM and the
+    IFCE. Where nothing requires a gradient none is computed.
+
+    Args:
+        model: holds the entropy model; float32, on the CPU.
+        latents: (H_i, W_i) in the order of `model.grids`, float32, on the CPU.
+        threads: how many to use; the result does not depend on it.
+
+    Returns:
+        Scalar, float32.
+    """
+    parameters = _parameters(model)
+    tensors = (*latents, *parameters)
+    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
+        return _Rate.apply(model.arch, model.grids, threads, *tensors)  # type: ignore[no-any-return, no-untyped-call]
+    packed = _packed(model.arch, model.grids, parameters)
+    return torch.tensor(rate(packed, _arrays(latents), threads))
+
+
+def fused_bits(model: CodecModel, latents: Sequence[Tensor], threads: int) -> list[Tensor]:
+    """Bits of every latent: `CodecModel.bits` without a gradient, by compiled kernels.
+
+    Args:
+        model: as for `fused_rate`.
+        latents: as for `fused_rate`.
+        threads: as for `fused_rate`.
+
+    Returns:
+        (H_i, W_i) for each grid.
+    """
+    packed = _packed(model.arch, model.grids, _parameters(model))
+    return [torch.from_numpy(bits) for bits in bits_maps(packed, _arrays(latents), threads)]
+
+
+class _Rate(torch.autograd.Function):
+    """The loss is linear in the rate, so the gradient is found on the way and scaled later."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, arch: Architecture, grids: tuple[Grid, ...], threads: int, *tensors: Tensor
+    ) -> Tensor:
+        latents, parameters = tensors[: len(grids)], tensors[len(grids) :]
+        bits, gradient = rate_and_gradient(
+            _packed(arch, grids, parameters), _arrays(latents), threads
+        )
+        ctx.gradients = [*gradient.latents, *gradient.parameters]
+        return torch.tensor(bits)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
+        scale = float(upstream)
+        found = (
+            torch.from_numpy(gradient).mul(scale) if needed else None
+            for gradient, needed in zip(ctx.gradients, ctx.needs_input_grad[3:], strict=True)
+        )
+        return (None, None, None, *found)
+
+
+def _parameters(model: CodecModel) -> list[Tensor]:
+    return [
+        model.get_parameter(spec.name)
+        for spec in tensor_specs(model.arch)
+        if spec.name.startswith(("arm.", "ifce."))
+    ]
+
+
+def _packed(
+    arch: Architecture, grids: tuple[Grid, ...], parameters: Sequence[Tensor]
+) -> EntropyModel:
+    return entropy_model(arch, grids, _arrays(parameters))
+
+
+def _arrays(tensors: Sequence[Tensor]) -> list[Floats]:
+    return [np.ascontiguousarray(tensor.detach().numpy()) for tensor in tensors]

@@ -1,0 +1,183 @@
+"""Kernels for the 3x3 residual layers of the synthesis and for the distortion behind them.
+
+Planes are (C, H, W). A kernel works through its rows with a ring of three rows of the layer's
+input, one column wider on either side, so that no inner loop meets a border.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from givre.models.fused.kernel import compiled
+from givre.models.fused.pixel_products import FLAGS, Floats
+
+Ring = NDArray[np.float32]
+"""(C, 3, W + 2): row y of a plane is at y % 3."""
+
+_ZERO = np.float32(0)
+_ONE = np.float32(1)
+
+
+@compiled(fastmath=FLAGS)
+def put_row(planes: Floats, y: int, slot: int, ring: Ring) -> None:
+    """Copy row y of all planes, or the nearest row, with its first and last sample repeated."""
+    n_channels, height, width = planes.shape
+    y = min(max(y, 0), height - 1)
+    for c in range(n_channels):
+        source, target = planes[c, y], ring[c, slot]
+        target[0] = source[0]
+        target[width + 1] = source[width - 1]
+        inner = target[1:]
+        for x in range(width):
+            inner[x] = source[x]
+
+
+@compiled(fastmath=FLAGS)
+def add_filtered(weight: Floats, above: Floats, here: Floats, below: Floats, out: Floats) -> None:
+    """Add three rows, filtered with 9 weights, to an output row of their length less 2."""
+    w0, w1, w2 = weight[0], weight[1], weight[2]
+    w3, w4, w5 = weight[3], weight[4], weight[5]
+    w6, w7, w8 = weight[6], weight[7], weight[8]
+    for x in range(len(out)):
+        out[x] += (
+            w0 * above[x]
+            + w1 * above[x + 1]
+            + w2 * above[x + 2]
+            + w3 * here[x]
+            + w4 * here[x + 1]
+            + w5 * here[x + 2]
+            + w6 * below[x]
+            + w7 * below[x + 1]
+            + w8 * below[x + 2]
+        )
+
+
+@compiled(fastmath=FLAGS)
+def _layer_row(weight: Floats, bias: Floats, y: int, ring: Ring, out: Floats) -> None:
+    """Row y of a residual layer's result, input included, without a ReLU.
+
+    Args:
+        weight: (C, C, 9).
+        bias: (C,).
+        y: row; the ring holds y - 1 to y + 1.
+        ring: of the layer's input.
+        out: (C, W), written.
+    """
+    n_channels, width = out.shape
+    above, here, below = (y + 2) % 3, y % 3, (y + 1) % 3
+    for o in range(n_channels):
+        row, centre = out[o], ring[o, here, 1:]
+        for x in range(width):
+            row[x] = centre[x] + bias[o]
+        for i in range(n_channels):
+            add_filtered(weight[o, i], ring[i, above], ring[i, here], ring[i, below], row)
+
+
+@compiled(
+    "void(float32[:, :, ::1], float32[:, :, ::1], float32[::1], float32[:, :, ::1], int64, int64)",
+    fastmath=FLAGS,
+)
+def residual_forward(
+    source: Floats, weight: Floats, bias: Floats, destination: Floats, first: int, last: int
+) -> None:
+    """Run a residual layer and its ReLU on the rows `first` to `last` - 1.
+
+    Args:
+        source: (C, H, W), the layer's input.
+        weight: (C, C, 9).
+        bias: (C,).
+        destination: (C, H, W), written.
+        first: first row.
+        last: end of the rows.
+    """
+    n_channels, _, width = source.shape
+    ring = np.empty((n_channels, 3, width + 2), np.float32)
+    out = np.empty((n_channels, width), np.float32)
+    put_row(source, first - 1, (first + 2) % 3, ring)
+    put_row(source, first, first % 3, ring)
+    for y in range(first, last):
+        put_row(source, y + 1, (y + 1) % 3, ring)
+        _layer_row(weight, bias, y, ring, out)
+        for c in range(n_channels):
+            row, target = out[c], destination[c, y]
+            for x in range(width):
+                target[x] = _ZERO if row[x] < _ZERO else row[x]
+
+
+@compiled(
+    "void(float32[:, :, ::1], float32[:, :, ::1], float32[::1], float32[:, :, ::1],"
+    " float32[:, :, ::1], int64, int64)",
+    fastmath=FLAGS,
+)
+def last_forward(
+    source: Floats,
+    weight: Floats,
+    bias: Floats,
+    stabilised: Floats,
+    normalised: Floats,
+    first: int,
+    last: int,
+) -> None:
+    """Run the last residual layer on the rows `first` to `last` - 1 and add the stabiliser.
+
+    Args:
+        source: (C, H, W), the layer's input.
+        weight: (C, C, 9).
+        bias: (C,).
+        stabilised: (C, H, W), the stabiliser's result.
+        normalised: (C, H, W), written: the synthesis' samples, not clamped.
+        first: first row.
+        last: end of the rows.
+    """
+    n_channels, _, width = source.shape
+    ring = np.empty((n_channels, 3, width + 2), np.float32)
+    out = np.empty((n_channels, width), np.float32)
+    put_row(source, first - 1, (first + 2) % 3, ring)
+    put_row(source, first, first % 3, ring)
+    for y in range(first, last):
+        put_row(source, y + 1, (y + 1) % 3, ring)
+        _layer_row(weight, bias, y, ring, out)
+        for c in range(n_channels):
+            row, branch, target = out[c], stabilised[c, y], normalised[c, y]
+            for x in range(width):
+                target[x] = row[x] + branch[x]
+
+
+@compiled(
+    "float64(float32[:, :, ::1], float32[:, :, ::1], float32[::1], float32, int64, int64)",
+    fastmath=FLAGS,
+)
+def error_gradient(
+    normalised: Floats, target: Floats, span: Floats, scale: np.float32, first: int, last: int
+) -> np.float64:
+    """Squared errors of the rows `first` to `last` - 1, and their gradient.
+
+    Args:
+        normalised: (C, H, W), samples that are clamped to [0, 1] here; the gradient times `scale`
+            takes their place. The clamp counts as the identity in it.
+        target: (C, H, W), in [0, 1].
+        span: (C,), each channel's weight before squaring.
+        scale: of the gradient.
+        first: first row.
+        last: end of the rows.
+
+    Returns:
+        Sum of the squares.
+    """
+    n_channels, _, width = normalised.shape
+    total = np.float64(0)
+    for c in range(n_channels):
+        factor = span[c]
+        slope = np.float32(2) * factor * scale
+        for y in range(first, last):
+            row, wanted = normalised[c, y], target[c, y]
+            squares = _ZERO
+            for x in range(width):
+                value = _ZERO if row[x] < _ZERO else row[x]
+                value = _ONE if value > _ONE else value
+                error = (value - wanted[x]) * factor
+                squares += error * error
+                row[x] = slope * error
+            total += squares
+    return total

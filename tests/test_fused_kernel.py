@@ -1,0 +1,267 @@
+"""Compilation, thread pool and elementary functions of the compiled kernels."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from givre.models.fused import kernel, pool
+from givre.models.fused.kernel import Compiled, compiled
+from givre.models.fused.vector_math import cos_turns, exp, exp2, log2, sin_turns, tanh
+
+Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
+
+HELPER = """
+from givre.models.fused.kernel import compiled
+STEP = {step}
+@compiled()
+def helper(x):
+    return x + STEP
+"""
+KERNEL = """
+from fused_helper import helper
+from givre.models.fused.kernel import compiled
+@compiled("int64(int64)")
+def doubled(x):
+    return 2 * helper(x)
+"""
+
+
+@compiled("void(float32[::1], float32[:, ::1])", fastmath=True)
+def evaluate(x: Floats, y: Floats) -> None:
+    for i in range(x.size):
+        y[0, i] = exp2(x[i])
+        y[1, i] = exp(x[i])
+        y[2, i] = log2(x[i])
+        y[3, i] = tanh(x[i])
+        y[4, i] = sin_turns(x[i])
+        y[5, i] = cos_turns(x[i])
+
+
+FUNCTIONS: list[Callable[[Doubles], Doubles]] = [
+    np.exp2,
+    np.exp,
+    np.log2,
+    np.tanh,
+    lambda x: np.sin(2 * np.pi * x),
+    lambda x: np.cos(2 * np.pi * x),
+]
+
+
+def values(function: int, arguments: Doubles) -> tuple[Floats, Doubles]:
+    """The kernel's values, and the exact ones for the same float32 arguments."""
+    rounded = arguments.astype(np.float32)
+    results = np.empty((len(FUNCTIONS), rounded.size), np.float32)
+    evaluate(rounded, results)
+    return results[function], FUNCTIONS[function](rounded.astype(np.float64))
+
+
+@pytest.mark.parametrize(
+    ("function", "low", "high"),
+    [
+        (0, -126, 126),
+        (1, -87, 87),
+        (1, -1e-3, 1e-3),
+        (2, 0.5, 2),
+        (2, 0.999, 1.001),
+        (3, -1, 1),
+        (3, -1e-3, 1e-3),
+        (3, -20, 20),
+    ],
+)
+def test_relative_error_of_elementary_functions(function: int, low: float, high: float) -> None:
+    found, exact = values(function, np.linspace(low, high, 20001))
+    assert np.all(np.abs(found - exact) <= 3e-7 * np.abs(exact))
+
+
+def test_relative_error_of_the_logarithm_of_any_magnitude() -> None:
+    found, exact = values(2, np.exp2(np.linspace(-125.9, 127.9, 20001)))
+    assert np.all(np.abs(found - exact) <= 3e-7 * np.abs(exact))
+
+
+@pytest.mark.parametrize("function", [4, 5])
+def test_absolute_error_of_trigonometric_functions(function: int) -> None:
+    found, exact = values(function, np.linspace(-2, 2, 20001))
+    assert np.abs(found - exact).max() <= 5e-7
+
+
+def test_elementary_functions_at_distinguished_points() -> None:
+    found, _ = values(0, np.array([-126.0, -1.0, 0.0, 1.0, 10.0]))
+    np.testing.assert_array_equal(found, [2.0**-126, 0.5, 1, 2, 1024])
+    found, _ = values(2, np.array([0.25, 1.0, 8.0]))
+    np.testing.assert_array_equal(found, [-2, 0, 3])
+    found, _ = values(3, np.array([-100.0, 0.0, 100.0]))
+    np.testing.assert_array_equal(found, [-1, 0, 1])
+
+
+@pytest.mark.parametrize("function", [0, 1, 3])
+def test_elementary_functions_stay_finite(function: int) -> None:
+    with np.errstate(over="ignore"):
+        found, _ = values(function, np.array([-1e30, -200.0, 200.0, 1e30]))
+    assert np.all(np.isfinite(found))
+    assert np.all(np.diff(found) >= 0)
+
+
+@pytest.mark.parametrize(("n_items", "grain"), [(0, 1), (1, 1), (31, 1), (33, 1), (500, 8)])
+def test_chunks_are_a_partition(n_items: int, grain: int) -> None:
+    parts = pool.chunks(n_items, grain)
+    assert [i for first, last in parts for i in range(first, last)] == list(range(n_items))
+    assert len(parts) <= pool.MAX_CHUNKS
+    assert all(last - first >= grain for first, last in parts[:-1])
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3, 8])
+def test_every_chunk_is_run_once(threads: int) -> None:
+    seen: list[tuple[int, int]] = []
+    pool.run(lambda first, last: seen.append((first, last)), 1000, threads)
+    assert sorted(seen) == list(pool.chunks(1000))
+
+
+def test_sums_do_not_depend_on_timing() -> None:
+    terms = np.random.default_rng(5).standard_normal(10007).astype(np.float32)
+
+    def total(threads: int) -> np.float32:
+        parts = pool.chunks(terms.size)
+        sums = np.zeros(len(parts), np.float32)
+
+        def add(task: int) -> None:
+            time.sleep(0.001 * (task * 7 % 3))
+            sums[task] = terms[slice(*parts[task])].sum()
+
+        pool.run_tasks(add, len(parts), threads)
+        return np.float32(sums.sum())
+
+    assert total(1) == total(2) == total(3)
+
+
+def test_tasks_run_side_by_side() -> None:
+    barrier = threading.Barrier(2, timeout=10)
+    pool.run_tasks(lambda _: barrier.wait() and None, 2, 2)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_an_error_in_a_task_is_raised(threads: int) -> None:
+    def fail(task: int) -> None:
+        if task == 5:
+            raise ValueError("task 5")
+
+    with pytest.raises(ValueError, match="task 5"):
+        pool.run_tasks(fail, 20, threads)
+
+
+def test_tasks_may_run_tasks() -> None:
+    done: list[int] = []
+    pool.run_tasks(lambda _: pool.run_tasks(done.append, 4, 2), 4, 2)
+    assert sorted(done) == sorted([0, 1, 2, 3] * 4)
+
+
+@pytest.fixture
+def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], ModuleType]:
+    """Writes a helper with the given constant, and imports a kernel that calls it."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    (tmp_path / "fused_kernel.py").write_text(KERNEL, encoding="utf-8")
+
+    def load(step: int) -> ModuleType:
+        (tmp_path / "fused_helper.py").write_text(HELPER.format(step=step), encoding="utf-8")
+        for name in ("fused_helper", "fused_kernel"):
+            sys.modules.pop(name, None)
+        importlib.invalidate_caches()
+        return importlib.import_module("fused_kernel")
+
+    return load
+
+
+def cache_hits(function: Compiled[..., object]) -> int:
+    return sum(function.machine_code().stats.cache_hits.values())  # type: ignore[attr-defined]
+
+
+def test_machine_code_is_cached(modules: Callable[[int], ModuleType]) -> None:
+    first, again = modules(1).doubled, modules(1).doubled
+    assert (first(4), again(4)) == (10, 10)
+    assert (cache_hits(first), cache_hits(again)) == (0, 1)
+
+
+def test_a_changed_helper_is_compiled_again(modules: Callable[[int], ModuleType]) -> None:
+    assert modules(1).doubled(4) == 10
+    assert modules(2).doubled(4) == 12
+
+
+def test_a_damaged_cache_is_ignored(modules: Callable[[int], ModuleType], tmp_path: Path) -> None:
+    assert modules(1).doubled(4) == 10
+    entries = list(tmp_path.rglob("*.nb?"))
+    assert len(entries) == 2
+    for entry in entries:
+        entry.write_bytes(b"damaged")
+    assert modules(1).doubled(4) == 10
+
+
+def test_kernels_run_without_a_cache_folder() -> None:
+    scope: dict[str, object] = {"__name__": "nowhere"}
+    source = "def tripled(x):\n    return 3 * x\n"
+    # numba finds no folder for code that is in no file.
+    exec(compile(source, "<nowhere>", "exec"), scope)
+    tripled: Compiled[[int], int] = compiled("int64(int64)")(scope["tripled"])  # type: ignore[arg-type]
+    assert tripled(5) == 15
+
+
+def test_a_faulty_kernel_raises() -> None:
+    @compiled("int64(int64)")
+    def faulty(x: int) -> int:
+        return x.no_such_attribute  # type: ignore[attr-defined, no-any-return]
+
+    with pytest.raises(Exception, match="no_such_attribute"):
+        faulty(1)
+
+
+def test_compilation_is_announced_once(
+    modules: Callable[[int], ModuleType],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(kernel, "_announced", threading.Event())
+    with caplog.at_level(logging.INFO, logger="givre.models.fused.kernel"):
+        assert modules(7).doubled(1) == 16
+        assert modules(8).doubled(1) == 18
+    assert [record.message for record in caplog.records] == [
+        "compiling kernels for this machine, once; it takes some 20 seconds"
+    ]
+    caplog.clear()
+    monkeypatch.setattr(kernel, "_announced", threading.Event())
+    with caplog.at_level(logging.INFO, logger="givre.models.fused.kernel"):
+        assert modules(8).doubled(1) == 18
+    assert caplog.records == []
+
+
+def test_the_digest_is_the_same_in_every_process(tmp_path: Path) -> None:
+    code = (
+        "from givre.models.fused.block_products import add_correlation\n"
+        "import sys\n"
+        "print(add_correlation.digest(), 'numba' in sys.modules)"
+    )
+    answers = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2", "3")
+    }
+    assert len(answers) == 1
+    assert answers.pop().split()[1] == "False"
