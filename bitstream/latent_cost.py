@@ -19,7 +19,7 @@ def _counts_below(
     distance = symbols - 0.5 - mean
     tail = 0.5 * np.exp(-np.abs(distance) / scale)
     below = np.where(distance <= 0, tail, 1 - tail)
-    counts = np.floor(((1 << _PRECISION) - _N_SYMBOLS) * below).astype(np.int64)
+    counts: NDArray[np.int64] = np.floor(((1 << _PRECISION) - _N_SYMBOLS) * below).astype(np.int64)
     counts += symbols - LATENT_MIN
     counts[symbols == LATENT_MIN] = 0
     counts[symbols == LATENT_MAX + 1] = 1 << _PRECISION

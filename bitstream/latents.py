@@ -7,7 +7,12 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from givre.bitstream.rangecoder import SymbolDecoder, SymbolEncoder
+from givre.bitstream.rangecoder import (
+    SymbolDecoder,
+    SymbolEncoder,
+    initial_state,
+    message_words,
+)
 from givre.bitstream.scales import LATENT_SCALES
 from givre.errors import UsageError
 from givre.models.geometry import LATENT_MAX, LATENT_MIN
@@ -51,9 +56,22 @@ def write_latents(waves: Iterable[CodedLatents]) -> bytes:
 
 
 class LatentReader:
-    """Decodes a latent section wave by wave, since a mean may depend on earlier symbols."""
+    """Decodes a latent section wave by wave, since a mean may depend on earlier symbols.
+
+    A decoder that brings a range decoder of its own takes `words` and `state` instead of calling
+    `read`, and advances `state`. One message is read in one way from beginning to end.
+
+    Attributes:
+        scales: float64 (321,), the scale of each scale index.
+        words: the message, uint32.
+        state: of the range decoder before the next symbol, uint64 (3,); see
+            `rangecoder.initial_state`.
+    """
 
     def __init__(self, data: bytes) -> None:
+        self.scales = LATENT_SCALES
+        self.words = message_words(data)
+        self.state = initial_state(self.words)
         self._decoder = SymbolDecoder(data)
 
     def read(self, mean: NDArray[np.float64], scale_index: NDArray[np.int64]) -> NDArray[np.int32]:

@@ -106,6 +106,25 @@ def _shortest_fraction(first: int, end: int, n_bytes: int) -> bytes:
         n_dropped -= 1
 
 
+def message_words(data: bytes) -> NDArray[np.uint32]:
+    """The words of a message. Raises CorruptError if it ends in a zero byte."""
+    if data.endswith(b"\0"):
+        raise CorruptError("a coded section ends in a zero byte, which must be left out")
+    padded = data.ljust(-(-len(data) // _WORD_BYTES) * _WORD_BYTES, b"\0")
+    return np.frombuffer(padded, ">u4").astype(np.uint32)
+
+
+def initial_state(words: NDArray[np.uint32]) -> NDArray[np.uint64]:
+    """The range decoder's state before the first symbol of a message.
+
+    Returns:
+        uint64 (3,): the offset of the message within the interval, the interval's width minus
+        one, and the place of the next word.
+    """
+    head = [int(word) for word in words[:2]] + [0, 0]
+    return np.array([head[0] << 32 | head[1], (1 << 64) - 1, 2], np.uint64)
+
+
 class SymbolDecoder:
     """Decodes the symbols of one message, in order.
 
@@ -114,11 +133,8 @@ class SymbolDecoder:
     """
 
     def __init__(self, data: bytes) -> None:
-        if data.endswith(b"\0"):
-            raise CorruptError("a coded section ends in a zero byte, which must be left out")
-        padded = data.ljust(-(-len(data) // _WORD_BYTES) * _WORD_BYTES, b"\0")
         self._models = _Models()
-        self._decoder = stream.queue.RangeDecoder(np.frombuffer(padded, ">u4").astype(np.uint32))
+        self._decoder = stream.queue.RangeDecoder(message_words(data))
 
     def laplace(self, mean: NDArray[np.float64], scale: NDArray[np.float64]) -> NDArray[np.int32]:
         """Decode as many latents, -64 to 63, as `mean` and `scale` have elements (one axis)."""

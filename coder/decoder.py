@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +18,11 @@ from givre.bitstream.container import (
 from givre.bitstream.header import Header
 from givre.bitstream.latents import LatentReader
 from givre.bitstream.parameters import read_parameters
+from givre.coder.backends import Backend, make_backend
 from givre.coder.settings import check_threads, resolve_threads
 from givre.errors import CorruptError
 from givre.models.architecture import Architecture
-from givre.models.exact.numpy_backend import NumpyBackend
-from givre.models.exact.wavefront import ArmBackend, WavePredictor
+from givre.models.exact.wavefront import GridPredictor
 from givre.models.geometry import Grid, grids
 
 Array = NDArray[np.float64]
@@ -32,28 +31,12 @@ BAND_PIXELS = 1 << 16
 """Pixels synthesised at a time, in whole rows; bounds the memory and shares out the work."""
 
 
-class Backend(ArmBackend, Protocol):
-    """The exact decoder of one file; see `models.exact.numpy_backend.NumpyBackend`."""
-
-    def features(self, grids: Sequence[Grid], latents: Sequence[Array], level: int) -> Array:
-        """Inter-feature contexts of a main grid."""
-
-    def stack(self, main: Sequence[Array]) -> Array:
-        """Dense representation without its finest grid, at half the image's size."""
-
-    def normalised_rows(self, finest: Array, stack: Array, first: int, last: int) -> Array:
-        """Normalised samples of some rows."""
-
-
-BackendFactory = Callable[[Architecture, Mapping[str, Array]], Backend]
-
-
 def decode_samples(
     data: bytes,
     *,
     threads: int = 0,
     max_pixels: int | None = DEFAULT_MAX_PIXELS,
-    backend: BackendFactory = NumpyBackend,
+    kernels: str = "auto",
 ) -> NDArray[np.uint8]:
     """Decode a file.
 
@@ -61,21 +44,21 @@ def decode_samples(
         data: the whole file.
         threads: 0 for all cores; the pixels do not depend on it.
         max_pixels: refuse a larger picture before anything is allocated; None for no limit.
-        backend: which implementation of the exact arithmetic computes; all give the same pixels.
+        kernels: what computes, one of `backends.BACKENDS` or `auto`; all give the same pixels.
 
     Returns:
         uint8 (H, W, C), proved right by the file's checksum of the pixels.
 
     Raises:
         BitstreamError: the bytes are not a file that this version can decode.
-        UsageError: `threads` is out of range.
+        UsageError: `threads` is out of range or `kernels` unknown.
     """
     check_threads(threads)
     check_limit(read_prefix(data), max_pixels)
     container = unpack(data)
     header, arch = container.header, container.header.architecture
     parameters = read_parameters(arch, container.parameters)
-    decoder = backend(arch, parameters.values(arch))
+    decoder = make_backend(kernels, arch, parameters.values(arch))
     latents = read_grids(decoder, header, LatentReader(container.latents))
     samples = reconstruct(decoder, header, latents, resolve_threads(threads))
     if samples_crc(samples) != header.pixel_crc:
@@ -96,9 +79,7 @@ def read_grids(decoder: Backend, header: Header, reader: LatentReader) -> list[A
     all_grids = grids(header.architecture, header.width, header.height)
     for i in reversed(range(len(all_grids))):
         predictor = grid_predictor(decoder, header.architecture, all_grids, i, decoded)
-        for wave in predictor.waves():
-            mean, scale = predictor.predict(*wave)
-            predictor.fill(*wave, reader.read(mean, scale))
+        predictor.decode(reader)
         decoded.insert(0, predictor.grid())
     return decoded
 
@@ -109,13 +90,13 @@ def grid_predictor(
     all_grids: Sequence[Grid],
     index: int,
     coarser: Sequence[Array],
-) -> WavePredictor:
+) -> GridPredictor:
     """Predictor of one grid, given the values of all grids after it (fine to coarse)."""
     grid = all_grids[index]
     features = None
     if not grid.hyper and grid.level < arch.n_ifce:
         features = decoder.features(all_grids[index + 1 :], coarser, grid.level)
-    return WavePredictor(decoder, arch, grid.height, grid.width, features)
+    return decoder.predictor(grid.height, grid.width, features)
 
 
 def reconstruct(
@@ -127,16 +108,14 @@ def reconstruct(
     main = [y for grid, y in zip(all_grids, latents, strict=True) if not grid.hyper]
     stack = decoder.stack(main)
     samples = np.empty((header.height, header.width, arch.n_channels), np.uint8)
-    low = np.array(header.sample_low, np.float64)[:, None, None]
-    span = np.array(header.sample_high, np.float64)[:, None, None] - low
+    low = np.array(header.sample_low, np.float64)
+    span = np.array(header.sample_high, np.float64) - low
 
     rows = max(1, BAND_PIXELS // header.width)
 
     def fill_band(first: int) -> None:
         last = min(first + rows, header.height)
-        normalised = decoder.normalised_rows(main[0], stack, first, last)
-        band = low + np.floor(span * np.clip(normalised, 0.0, 1.0) + 0.5)
-        samples[first:last] = np.moveaxis(band, 0, 2)
+        samples[first:last] = decoder.samples_rows(main[0], stack, first, last, low, span)
 
     with ThreadPoolExecutor(threads) as pool:
         for _ in pool.map(fill_band, range(0, header.height, rows)):

@@ -29,6 +29,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="image to write, - for standard output (default: FILE with the suffix .png)",
     )
     arguments.add_threads_argument(parser)
+    arguments.add_kernels_argument(parser)
     parser.add_argument(
         "--max-pixels",
         type=arguments.positive_int,
@@ -57,7 +58,10 @@ def run(args: argparse.Namespace) -> int:
 
     started = perf_counter()
     samples = decode_samples(
-        data, threads=args.threads or 0, max_pixels=args.max_pixels or DEFAULT_MAX_PIXELS
+        data,
+        threads=args.threads or 0,
+        max_pixels=args.max_pixels or DEFAULT_MAX_PIXELS,
+        kernels=args.kernels or "auto",
     )
     seconds = perf_counter() - started
     streams.write_output(output, encode_image(samples, format_name), args.force)

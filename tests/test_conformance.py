@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from givre.coder.decoder import BackendFactory, decode_samples
-from givre.models.exact.numpy_backend import NumpyBackend
-from givre.models.exact.torch_backend import TorchBackend
+from givre.coder.backends import BACKENDS
+from givre.coder.decoder import decode_samples
 
 FOLDER = Path(__file__).parent / "conformance"
 PIXELS = json.loads((FOLDER / "pixels.json").read_text())
@@ -20,11 +19,11 @@ def test_every_stream_is_listed() -> None:
     assert {path.stem for path in FOLDER.glob("*.givre")} == set(PIXELS)
 
 
-@pytest.mark.parametrize("backend", [NumpyBackend, TorchBackend])
+@pytest.mark.parametrize("kernels", BACKENDS)
 @pytest.mark.parametrize("name", list(PIXELS))
-def test_pixels(name: str, backend: BackendFactory) -> None:
+def test_pixels(name: str, kernels: str) -> None:
     data = (FOLDER / f"{name}.givre").read_bytes()
     for threads in (1, 2):
-        samples = decode_samples(data, threads=threads, backend=backend)
+        samples = decode_samples(data, threads=threads, kernels=kernels)
         assert list(samples.shape) == PIXELS[name]["shape"]
         assert sha256(samples.tobytes()).hexdigest() == PIXELS[name]["sha256"]

@@ -18,6 +18,7 @@ from givre.models.exact.arithmetic import (
     SCALE_OFFSET,
     SCALE_STEPS,
 )
+from givre.models.exact.wavefront import WavePredictor
 from givre.models.geometry import Grid
 
 Array = NDArray[np.float64]
@@ -84,6 +85,10 @@ class NumpyBackend:
     def __init__(self, arch: Architecture, parameters: Mapping[str, Array]) -> None:
         self._arch = arch
         self._p = parameters
+
+    def predictor(self, height: int, width: int, features: Array | None) -> WavePredictor:
+        """Predictor of a grid's latents, wave by wave."""
+        return WavePredictor(self, self._arch, height, width, features)
 
     def features(self, grids: Sequence[Grid], latents: Sequence[Array], level: int) -> Array:
         """Inter-feature contexts of the main grid of `level`.
@@ -161,6 +166,14 @@ class NumpyBackend:
             ]
         )
         return self._synthesise(dense)[:, first - top : last - top]
+
+    def samples_rows(
+        self, finest: Array, stack: Array, first: int, last: int, low: Array, span: Array
+    ) -> NDArray[np.uint8]:
+        """Samples uint8 (last - first, W, C) of some rows; `low`, `span` (C,) place 0 and 1."""
+        normalised = np.clip(self.normalised_rows(finest, stack, first, last), 0.0, 1.0)
+        samples = low[:, None, None] + np.floor(span[:, None, None] * normalised + 0.5)
+        return np.moveaxis(samples, 0, 2).astype(np.uint8)
 
     def _doubled(self, dense: Array, stage: int) -> Array:
         half = self._p[f"upsampling.transposed.{stage}.weight"]

@@ -25,6 +25,7 @@ from givre.models.exact.arithmetic import (
     SCALE_OFFSET,
     SCALE_STEPS,
 )
+from givre.models.exact.wavefront import WavePredictor
 from givre.models.geometry import Grid
 
 Array = NDArray[np.float64]
@@ -58,6 +59,10 @@ class TorchBackend:
         self._arch = arch
         self._device = torch.device(device)
         self._p = {name: self._load(value) for name, value in parameters.items()}
+
+    def predictor(self, height: int, width: int, features: Array | None) -> WavePredictor:
+        """Predictor of a grid's latents, wave by wave."""
+        return WavePredictor(self, self._arch, height, width, features)
 
     def features(self, grids: Sequence[Grid], latents: Sequence[Array], level: int) -> Array:
         """Inter-feature contexts (F, ceil(H/2), ceil(W/2)); see `NumpyBackend.features`."""
@@ -108,6 +113,14 @@ class TorchBackend:
         up = self._doubled(self._load(stack), self._arch.n_levels - 2)[:, :height, :width]
         dense = torch.cat([self._preconcat(grid, self._arch.n_levels - 2)[None], up])
         return self._store(self._synthesise(dense)[:, first:last])
+
+    def samples_rows(
+        self, finest: Array, stack: Array, first: int, last: int, low: Array, span: Array
+    ) -> NDArray[np.uint8]:
+        """Samples uint8 (last - first, W, C) of some rows; `low`, `span` (C,) place 0 and 1."""
+        normalised = np.clip(self.normalised_rows(finest, stack, first, last), 0.0, 1.0)
+        samples = low[:, None, None] + np.floor(span[:, None, None] * normalised + 0.5)
+        return np.moveaxis(samples, 0, 2).astype(np.uint8)
 
     def _load(self, value: Array) -> Tensor:
         return torch.from_numpy(np.array(value, dtype=np.float64)).to(self._device)

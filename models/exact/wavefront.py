@@ -27,6 +27,39 @@ class ArmBackend(Protocol):
         """Mean and scale index (n,) from contexts (n, D)."""
 
 
+class SymbolSource(Protocol):
+    """A message of latents that is read in order; see `bitstream.latents.LatentReader`."""
+
+    scales: Array
+    words: NDArray[np.uint32]
+    state: NDArray[np.uint64]
+
+    def read(self, mean: Array, scale_index: NDArray[np.int64]) -> NDArray[np.int32]:
+        """Decode the next latents from their means and scale indices."""
+
+
+class GridPredictor(Protocol):
+    """Predicts the latents of one grid; see `WavePredictor`."""
+
+    def waves(self) -> Iterator[tuple[int, int, int]]:
+        """(t, first row, row after the last) of every wave."""
+
+    def indices(self, t: int, first: int, last: int) -> NDArray[np.int64]:
+        """Positions in raster order of the pixels of a wave."""
+
+    def predict(self, t: int, first: int, last: int) -> tuple[Array, NDArray[np.int64]]:
+        """Mean and scale index of each latent of a wave."""
+
+    def fill(self, t: int, first: int, last: int, symbols: NDArray[np.int32]) -> None:
+        """Enter the latents of a wave."""
+
+    def decode(self, source: SymbolSource) -> None:
+        """Decode the whole grid."""
+
+    def grid(self) -> Array:
+        """The latents filled in so far."""
+
+
 def waves(height: int, width: int, step: int) -> Iterator[tuple[int, int, int]]:
     """Yield (t, first row, row after the last) for every wave that holds a pixel.
 
@@ -94,6 +127,15 @@ class WavePredictor:
         """Enter the latents of a wave, so that later waves see them."""
         rows = np.arange(first, last)
         self._plane[self._flat(rows, t - self._step * rows)] = symbols
+
+    def decode(self, source: SymbolSource) -> None:
+        """Decode the whole grid, wave by wave.
+
+        Raises:
+            CorruptError: the message is one that no encoder writes.
+        """
+        for wave in self.waves():
+            self.fill(*wave, source.read(*self.predict(*wave)))
 
     def grid(self) -> Array:
         """The latents filled in so far, (H, W); zero elsewhere."""
