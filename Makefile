@@ -3,8 +3,8 @@
 PYTHON ?= python3
 TORCH ?= torch==2.13.0
 
-# The demo: STEPS=1000 COMPLEXITY=hop compresses better and takes longer.
-STEPS ?= 150
+# The demo: STEPS=2000 COMPLEXITY=hop compresses better and takes longer.
+STEPS ?= 500
 COMPLEXITY ?= lop
 LAMBDA ?= 0.001
 

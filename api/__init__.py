@@ -8,7 +8,7 @@
     print(givre.info(data)["bpp"])
 
 Importing this module loads neither torch nor a compiler; `encode` and `overfit` load torch when
-they are called, `decode` and `info` never do.
+they are called, `decode`, `info` and `inspect` never do.
 """
 
 from __future__ import annotations
@@ -26,12 +26,13 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from givre.coder.fit import Fit
+    from givre.coder.inspection import Inspection
     from givre.coder.progress import ProgressListener
 
     ImageSource: TypeAlias = str | os.PathLike[str] | Image.Image | NDArray[np.uint8]
     FileSource: TypeAlias = bytes | bytearray | memoryview | str | os.PathLike[str]
 
-__all__ = ["GivreError", "__version__", "decode", "encode", "info", "overfit"]
+__all__ = ["GivreError", "__version__", "decode", "encode", "info", "inspect", "overfit"]
 
 
 def encode(
@@ -45,6 +46,8 @@ def encode(
     seed: int = 0,
     threads: int = 0,
     device: str = "cpu",
+    kernels: str = "auto",
+    ups_init: str | None = None,
 ) -> bytes:
     """Fit a decoder to an image and return the file's bytes.
 
@@ -65,6 +68,9 @@ def encode(
         seed: the same seed, machine and threads give the same bytes.
         threads: CPU threads, 0 for all cores.
         device: where torch fits, as "cpu" or "cuda".
+        kernels: "fused" (compiled, on the CPU), "reference" (plain torch), or "auto".
+        ups_init: interpolation that the upsampling filters start from, "bilinear", "bicubic" or
+            "kaiser"; None leaves it to their size. It starts the fit and is not in the file.
 
     Raises:
         UsageError: an argument is out of range, or two exclude each other.
@@ -74,7 +80,9 @@ def encode(
     from givre.coder.choose_settings import FitChoices, new_settings
     from givre.coder.image_io import load_samples
 
-    choices = FitChoices(quality, lmbda, effort, steps, complexity, seed, threads, device)
+    choices = FitChoices(
+        quality, lmbda, effort, steps, complexity, seed, threads, device, kernels, ups_init
+    )
     settings = new_settings(choices)
     samples = load_samples(image)
 
@@ -94,6 +102,8 @@ def overfit(
     seed: int = 0,
     threads: int = 0,
     device: str = "cpu",
+    kernels: str = "auto",
+    ups_init: str | None = None,
     on_progress: ProgressListener | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
 ) -> Fit:
@@ -112,6 +122,8 @@ def overfit(
         seed: as for `encode`.
         threads: as for `encode`.
         device: as for `encode`.
+        kernels: as for `encode`.
+        ups_init: as for `encode`.
         on_progress: called a few times a second with a `givre.coder.progress.Progress`: step,
             rate in bits a pixel, PSNR in dB, seconds left.
         checkpoint: a file that is rewritten now and then, and on KeyboardInterrupt.
@@ -127,7 +139,9 @@ def overfit(
     from givre.coder.choose_settings import FitChoices, new_settings
     from givre.coder.image_io import load_samples
 
-    choices = FitChoices(quality, lmbda, effort, steps, complexity, seed, threads, device)
+    choices = FitChoices(
+        quality, lmbda, effort, steps, complexity, seed, threads, device, kernels, ups_init
+    )
     settings = new_settings(choices)
     samples = load_samples(image)
 
@@ -179,6 +193,32 @@ def info(data: FileSource) -> dict[str, object]:
     from givre.coder.file_info import file_info
 
     return file_info(_content(data))
+
+
+def inspect(data: FileSource, *, threads: int = 0, max_pixels: int | None = None) -> Inspection:
+    """Decode a file and keep its insides: latents and their bits, filters, upsampled stack.
+
+        inspection = givre.inspect("photo.givre")
+        print(inspection.numbers()["grids"])
+        inspection.plot_latents("latents.png")  # needs matplotlib, the extra givre[plot]
+        inspection.plot_filters("filters.png")
+
+    Args:
+        data: the file's bytes, or its path.
+        threads: CPU threads, 0 for all cores.
+        max_pixels: largest width times height that is accepted, None for 2^24.
+
+    Returns:
+        Arrays, their numbers, and methods that draw them: `givre.coder.inspection.Inspection`.
+
+    Raises:
+        BitstreamError: the bytes are no file of this format, damaged, or over the limit.
+        ImageError: the path cannot be read.
+    """
+    from givre.coder.inspection import INSPECTION_MAX_PIXELS, inspect_file
+
+    limit = INSPECTION_MAX_PIXELS if max_pixels is None else max_pixels
+    return inspect_file(_content(data), threads=threads, max_pixels=limit)
 
 
 def _content(data: FileSource) -> bytes:

@@ -26,6 +26,9 @@ class FitChoices:
         seed: seed of the fit's noise and initial parameters.
         threads: CPU threads, 0 for all cores.
         device: where torch fits, as "cpu" or "cuda".
+        kernels: what computes, "auto", "reference" or "fused".
+        ups_init: interpolation that the upsampling filters start from, "bilinear", "bicubic" or
+            "kaiser".
     """
 
     quality: float | None = None
@@ -36,6 +39,8 @@ class FitChoices:
     seed: int | None = None
     threads: int | None = None
     device: str | None = None
+    kernels: str | None = None
+    ups_init: str | None = None
 
     def __post_init__(self) -> None:
         if self.quality is not None and self.lmbda is not None:
@@ -82,7 +87,8 @@ def continued_settings(choices: FitChoices, earlier: FitSettings, done: int) -> 
     """Settings that carry an earlier fit on, perhaps with more steps.
 
     Args:
-        choices: what is asked for now. Threads and device may differ from the earlier ones.
+        choices: what is asked for now. Threads, device and kernels may differ from the earlier
+            ones; `ups_init` is ignored, since it only starts a fit.
         earlier: the settings that the fit began with.
         done: steps that the fit has made.
 
@@ -90,7 +96,7 @@ def continued_settings(choices: FitChoices, earlier: FitSettings, done: int) -> 
         UsageError: the choices contradict what the fit began with, or ask for fewer steps than
             it has made.
     """
-    wanted = _given(choices)
+    wanted = _given(replace(choices, ups_init=None))
     fixed = (("lmbda", "lambda"), ("complexity", "complexity"), ("seed", "seed"))
     for name, label in fixed:
         before = getattr(earlier, name)
@@ -113,5 +119,7 @@ def _given(choices: FitChoices) -> dict[str, float | int | str]:
         "seed": choices.seed,
         "threads": choices.threads,
         "device": choices.device,
+        "kernels": choices.kernels,
+        "ups_init": choices.ups_init,
     }
     return {name: value for name, value in found.items() if value is not None}

@@ -16,7 +16,8 @@ from givre.bitstream.container import Container, pack, samples_crc
 from givre.bitstream.header import Header
 from givre.bitstream.latents import CodedLatents, write_latents
 from givre.bitstream.parameters import write_parameters
-from givre.coder.decoder import Backend, decode_samples, grid_predictor, reconstruct
+from givre.coder.backends import Backend, make_backend
+from givre.coder.decoder import decode_samples, grid_predictor, reconstruct
 from givre.coder.fit import Fit
 from givre.coder.normalisation import make_target
 from givre.coder.overfit import overfit
@@ -28,7 +29,6 @@ from givre.coder.torch_threads import torch_threads
 from givre.errors import CollapseError
 from givre.models.architecture import Architecture
 from givre.models.complexity import mac_per_pixel
-from givre.models.exact.numpy_backend import NumpyBackend
 from givre.models.geometry import grids
 
 _log = logging.getLogger(__name__)
@@ -129,8 +129,9 @@ def encode_fit(fit: Fit, samples: NDArray[np.uint8]) -> Encoded:
     started = perf_counter()
     target = make_target(samples)
     arch = fit.architecture
-    with torch_threads(fit.settings.threads):
-        quantised = quantise_parameters(fit, target)
+    with torch_threads(1):  # the cost is computed in parts, on threads of its own
+        threads = resolve_threads(fit.settings.threads)
+        quantised = quantise_parameters(fit, target, threads)
     latents = [latent.numpy().astype(np.float64) for latent in fit.latents]
     header = Header(
         width=fit.width,
@@ -143,7 +144,7 @@ def encode_fit(fit: Fit, samples: NDArray[np.uint8]) -> Encoded:
         latent_bytes=0,
         pixel_crc=0,
     )
-    backend = NumpyBackend(arch, quantised.values(arch))
+    backend = make_backend(_exact_kernels(fit.settings), arch, quantised.values(arch))
     parameter_section = write_parameters(arch, quantised)
     latent_section = write_latents(coded_latents(backend, header, latents))
     decoded = reconstruct(backend, header, latents, resolve_threads(fit.settings.threads))
@@ -178,7 +179,8 @@ def _verified(
 ) -> Encoded:
     """Decode the file as a stranger would, and report rate and quality of what comes out."""
     decode_started = perf_counter()
-    decoded = decode_samples(data, threads=fit.settings.threads, max_pixels=None)
+    kernels = _exact_kernels(fit.settings)
+    decoded = decode_samples(data, threads=fit.settings.threads, max_pixels=None, kernels=kernels)
     decode_seconds = perf_counter() - decode_started
     mse = mean_squared_error(samples, decoded)
     settings, pixels = fit.settings, fit.width * fit.height
@@ -208,6 +210,11 @@ def _verified(
         sha256=sha256(decoded.tobytes()).hexdigest(),
     )
     return Encoded(data, report)
+
+
+def _exact_kernels(settings: FitSettings) -> str:
+    """The exact back end that goes with a fit's kernels."""
+    return "reference" if settings.kernels == "reference" else "auto"
 
 
 def _check_collapse(mse: float, samples: NDArray[np.uint8], fit: Fit) -> None:

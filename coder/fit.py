@@ -17,7 +17,7 @@ from torch import Tensor
 
 from givre.coder.atomic_files import atomic_write_bytes
 from givre.coder.settings import FitSettings
-from givre.errors import CheckpointError, GivreError
+from givre.errors import CheckpointError, GivreError, UsageError
 from givre.models.architecture import NAMED_POINTS, Architecture, n_levels_for, tensor_specs
 from givre.models.geometry import LATENT_MAX, LATENT_MIN, grids
 
@@ -44,6 +44,8 @@ class Fit:
         steps: steps done.
         seconds: time they took.
         state: tensors from which the fit can be continued; empty if it cannot.
+        samples: the image itself, uint8 (H, W, C), when the fit was made in this process; a
+            checkpoint does not hold it.
     """
 
     settings: FitSettings
@@ -58,6 +60,12 @@ class Fit:
     steps: int
     seconds: float
     state: dict[str, Tensor] = field(default_factory=dict, repr=False)
+    samples: NDArray[np.uint8] | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def psnr(self) -> float:
+        """Short for `psnr_db`."""
+        return self.psnr_db
 
     @property
     def architecture(self) -> Architecture:
@@ -69,15 +77,28 @@ class Fit:
         """Whether all the steps asked for are done."""
         return self.steps >= self.settings.steps
 
-    def to_bytes(self, samples: NDArray[np.uint8]) -> bytes:
-        """The coded file; `samples` is the image that was fitted."""
+    def to_bytes(self, samples: NDArray[np.uint8] | None = None) -> bytes:
+        """The coded file, after it was decoded and checked; see `encode`."""
         return self.encode(samples).data
 
-    def encode(self, samples: NDArray[np.uint8]) -> Encoded:
-        """The coded file with its report; see `givre.coder.encoder.encode_fit`."""
+    def encode(self, samples: NDArray[np.uint8] | None = None) -> Encoded:
+        """The coded file with its report; see `givre.coder.encoder.encode_fit`.
+
+        Args:
+            samples: the image that was fitted, uint8 (H, W, C); only a fit that was loaded from a
+                checkpoint needs it.
+
+        Raises:
+            UsageError: the fit was loaded from a checkpoint and the image is not given.
+            CheckpointError: it is not the image that was fitted.
+            CollapseError: the result is no better than a constant image although it should be.
+        """
         from givre.coder.encoder import encode_fit
 
-        return encode_fit(self, samples)
+        image = self.samples if samples is None else samples
+        if image is None:
+            raise UsageError("a checkpoint does not hold the image, give the samples to encode")
+        return encode_fit(self, image)
 
     def save(self, path: Path | str) -> None:
         """Write a checkpoint, in one stroke, in place of whatever is there."""

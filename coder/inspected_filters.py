@@ -46,7 +46,7 @@ class InspectedStage:
         The layer adds the grid to its separably filtered self, so its 2D kernel is no product of
         1D kernels. Along one axis the other one's pass is a factor, the sum of the taps.
         """
-        kernel = self.preconcat.sum() * self.preconcat
+        kernel: Array = self.preconcat.sum() * self.preconcat
         kernel[kernel.size // 2] += 1
         return kernel
 

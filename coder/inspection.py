@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -109,7 +111,7 @@ class Inspection:
             "stages": [stage.numbers() for stage in self.stages],
         }
 
-    def plot_filters(self, path: str | Path, *, force: bool = False) -> None:
+    def plot_filters(self, path: str | os.PathLike[str], *, force: bool = False) -> None:
         """Draw the filters of every stage with their frequency responses into a PNG file.
 
         Args:
@@ -118,22 +120,28 @@ class Inspection:
 
         Raises:
             UsageError: matplotlib is missing.
-            OutputError: the file exists and `force` is false, or it cannot be written.
+            OutputError: the name is none of a PNG file, the file exists and `force` is false, or
+                it cannot be written.
         """
         from givre.coder.inspection_plots import filters_png
 
-        check_output(Path(path), force)
-        atomic_write_bytes(Path(path), filters_png(self), force)
+        self._draw(filters_png, Path(path), force)
 
-    def plot_latents(self, path: str | Path, *, force: bool = False) -> None:
+    def plot_latents(self, path: str | os.PathLike[str], *, force: bool = False) -> None:
         """Draw the picture, the map of bits, the latent grids and the upsampled stack into a PNG.
 
         Arguments and errors are those of `plot_filters`.
         """
         from givre.coder.inspection_plots import latents_png
 
-        check_output(Path(path), force)
-        atomic_write_bytes(Path(path), latents_png(self), force)
+        self._draw(latents_png, Path(path), force)
+
+    def _draw(self, png: Callable[[Inspection], bytes], path: Path, force: bool) -> None:
+        from givre.coder.inspection_plots import check_png_name
+
+        check_png_name(path)
+        check_output(path, force)
+        atomic_write_bytes(path, png(self), force)
 
     def _grid_numbers(self, found: InspectedGrid, total: float) -> dict[str, object]:
         grid, bits = found.grid, found.total_bits

@@ -6,7 +6,8 @@ Only this module needs matplotlib, and only once a picture is asked for.
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ from givre.coder.inspected_filters import (
     gain,
 )
 from givre.coder.inspection import InspectedGrid, Inspection
-from givre.errors import UsageError
+from givre.errors import OutputError, UsageError
 from givre.models.geometry import level_size
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ Array = NDArray[np.float64]
 _DPI = 110
 _LARGEST_PANEL = 1024
 _COLOURS = {"learned": "black", "bilinear": "#1f77b4", "bicubic": "#d9822b", "kaiser": "#2a9d4f"}
+_FEWEST_COLUMNS = 7
 _FLOOR_DB = -60.0
 _FREQUENCIES = np.linspace(0, 0.5, 401)
 _OLD_NYQUIST = 0.25
@@ -46,8 +48,24 @@ def check_matplotlib() -> None:
     del matplotlib
 
 
+def check_png_name(path: Path) -> None:
+    """Raise OutputError for a name that asks for another format than PNG; no suffix will do."""
+    if path.suffix.lower() not in ("", ".png"):
+        raise OutputError(f"{path.name} cannot hold a picture in PNG, use a name with .png")
+
+
 def filters_png(inspection: Inspection) -> bytes:
-    """PNG of every stage's two filters, taps and frequency responses, one row a stage.
+    """`filters_figure` as the content of a PNG file."""
+    return _png(filters_figure(inspection))
+
+
+def latents_png(inspection: Inspection) -> bytes:
+    """`latents_figure` as the content of a PNG file."""
+    return _png(latents_figure(inspection))
+
+
+def filters_figure(inspection: Inspection) -> Figure:
+    """Every stage's two filters, taps and frequency responses, one row a stage.
 
     The x2 filters stand beside the bilinear, bicubic and Kaiser ones of the same size, with their
     image rejection. Raises UsageError if matplotlib is missing.
@@ -63,7 +81,7 @@ def filters_png(inspection: Inspection) -> bytes:
         "Pre-concatenation + residual: gain",
     )
     for axis, title in zip(axes[0], titles, strict=True):
-        axis.set_title(title, fontsize=10, fontweight="bold", pad=20)
+        axis.set_title(title, fontsize=10, fontweight="bold")
     for row, stage in zip(axes, stages, strict=True):
         _draw_taps(row[0], stage.transposed, classical)
         _draw_attenuation(row[1], stage, classical)
@@ -75,6 +93,7 @@ def filters_png(inspection: Inspection) -> bytes:
         )
         before, after = (f"{width} x {height}" for height, width in sizes)
         row[0].set_ylabel(f"stage {stage.stage}\n{before}\nto {after}", fontsize=_SMALL)
+    axes[0, 3].set_ylim(bottom=0)
     for axis, name in zip(axes[-1], ("tap", "cycles a sample") * 2, strict=True):
         axis.set_xlabel(name, fontsize=_SMALL)
     labels = {"learned": "learned"} | {
@@ -85,11 +104,11 @@ def filters_png(inspection: Inspection) -> bytes:
     figure.legend(
         handles, list(labels.values()), loc="outside upper center", ncols=len(labels), frameon=False
     )
-    return _png(figure)
+    return figure
 
 
-def latents_png(inspection: Inspection) -> bytes:
-    """PNG of the picture, the map of bits, every latent grid and the upsampled stack.
+def latents_figure(inspection: Inspection) -> Figure:
+    """The picture, the map of bits, every latent grid and the upsampled stack.
 
     Raises UsageError if matplotlib is missing.
     """
@@ -98,11 +117,14 @@ def latents_png(inspection: Inspection) -> bytes:
     hyper = {found.grid.level: found for found in inspection.grids if found.grid.hyper}
     n_rows = 3 if hyper else 2
     shape = min(max(header.height / header.width, 0.3), 2.0)
-    width = max(14.0, 1.9 * len(main))
+    n_columns = max(len(main), _FEWEST_COLUMNS)
+    width = 2.0 * n_columns
     top_height = min(width / 3 * shape, 7.0) + 0.7
-    bottom_height = n_rows * (0.9 * width / len(main) * shape + 0.65)
+    bottom_height = n_rows * (width / n_columns * shape + 0.7) + 0.3
     figure = _figure(width, top_height + bottom_height)
-    top, bottom = figure.subfigures(2, 1, height_ratios=[top_height, bottom_height])
+    # One column of subfigures comes as an array, which matplotlib's types do not say.
+    parts: Any = figure.subfigures(2, 1, height_ratios=[top_height, bottom_height])
+    top, bottom = parts
 
     picture, bit_map, bars = top.subplots(1, 3)
     _show_samples(picture, inspection.samples)
@@ -110,16 +132,22 @@ def latents_png(inspection: Inspection) -> bytes:
     _show_bits(bit_map, inspection.bits_per_pixel)
     _draw_bars(bars, inspection)
 
-    rows = bottom.subplots(n_rows, len(main), squeeze=False)
-    for column, found in enumerate(main):
-        _show_grid(rows[0, column], found, inspection.latent_bits)
-        _show_signed(rows[1, column], inspection.stack[column])
-        rows[1, column].set_title(f"y{column} upsampled", fontsize=_SMALL)
+    bottom.suptitle(
+        "Latent grids and what they become. Blue is negative, white 0, red positive;"
+        " the range stands below each panel.",
+        fontsize=10,
+    )
+    rows = bottom.subplots(n_rows, n_columns, squeeze=False)
+    for column in range(n_columns):
+        if column < len(main):
+            _show_grid(rows[0, column], main[column], inspection.latent_bits)
+            _show_signed(rows[1, column], inspection.stack[column])
+            rows[1, column].set_title(f"y{column} upsampled", fontsize=_SMALL)
         if column in hyper:
             _show_grid(rows[2, column], hyper[column], inspection.latent_bits)
-        elif hyper:
-            rows[2, column].set_axis_off()
-    return _png(figure)
+    for axis in rows.flat:
+        axis.set_visible(bool(axis.images))
+    return figure
 
 
 def _figure(width: float, height: float) -> Figure:
@@ -145,7 +173,7 @@ def _draw_taps(axis: Axes, taps: Array, classical: dict[str, Array]) -> None:
     positions = np.arange(taps.size) - (taps.size - 1) / 2
     axis.axhline(0, color="0.7", linewidth=0.8)
     for name, kernel in classical.items():
-        axis.plot(positions, kernel, color=_COLOURS[name], linewidth=1, alpha=0.8)
+        axis.plot(positions, kernel, "_", color=_COLOURS[name], markersize=13, markeredgewidth=2)
     axis.vlines(positions, 0, taps, color="black", linewidth=1)
     axis.plot(positions, taps, "o", color="black", markersize=4)
     _tidy(axis)
@@ -159,24 +187,23 @@ def _draw_attenuation(axis: Axes, stage: InspectedStage, classical: dict[str, Ar
         width = 1.8 if name == "learned" else 1
         axis.plot(_FREQUENCIES, 20 * np.log10(amplitude), color=_COLOURS[name], linewidth=width)
     axis.set(xlim=(0, 0.5), ylim=(_FLOOR_DB, 10))
-    axis.text(0.26, _FLOOR_DB + 3, "images", color="0.45", fontsize=_TINY)
-    axis.set_title(
-        f"image rejection {_number(stage.image_rejection_db, '.1f')} dB,"
-        f" checkerboard energy {_number(stage.checkerboard_energy, '.1g')}",
-        fontsize=_SMALL,
+    axis.text(0.26, 2, "images", color="0.45", fontsize=_TINY)
+    measures = (
+        f"image rejection {_number(stage.image_rejection_db, '.1f dB')}\n"
+        f"checkerboard energy {_number(stage.checkerboard_energy, '.1g')}"
     )
+    axis.text(0.01, _FLOOR_DB + 3, measures, fontsize=_SMALL)
     _tidy(axis)
 
 
 def _draw_gain(axis: Axes, kernel: Array) -> None:
     axis.plot(_FREQUENCIES, gain(kernel, _FREQUENCIES), color="black", linewidth=1.8)
     axis.set(xlim=(0, 0.5))
-    axis.set_ylim(bottom=0)
     _tidy(axis)
 
 
 def _show_samples(axis: Axes, samples: NDArray[np.uint8]) -> None:
-    values = _reduced(samples.astype(np.float64)) / 255
+    values = reduced(samples.astype(np.float64)) / 255
     if samples.shape[2] <= 2:
         grey = values[:, :, :1]
         values = np.concatenate([grey, grey, grey, values[:, :, 1:]], axis=2)
@@ -184,10 +211,10 @@ def _show_samples(axis: Axes, samples: NDArray[np.uint8]) -> None:
 
 
 def _show_bits(axis: Axes, bits_per_pixel: Array) -> None:
-    reduced = _reduced(bits_per_pixel)
+    shown = reduced(bits_per_pixel)
     # A few latents cost ten times more than the next; they would leave the rest of the map dark.
-    ceiling = max(float(np.percentile(reduced, 99.5)), 1e-9)
-    image = _bare_image(axis, reduced, cmap="magma", vmin=0, vmax=ceiling)
+    ceiling = max(float(np.percentile(shown, 99.5)), 1e-9)
+    image = _bare_image(axis, shown, cmap="magma", vmin=0, vmax=ceiling)
     bar = axis.figure.colorbar(image, ax=axis, extend="max", shrink=0.8)
     bar.ax.tick_params(labelsize=_TINY)
     axis.set_title("Bits per pixel, all grids", fontsize=10)
@@ -218,20 +245,20 @@ def _show_grid(axis: Axes, found: InspectedGrid, total: float) -> None:
 
 def _show_signed(axis: Axes, plane: Array) -> None:
     """Blue for negative, white for 0, red for positive values, with the range below."""
-    reduced = _reduced(plane)
-    limit = max(float(np.percentile(np.abs(reduced), 99.5)), 1e-9)
-    _bare_image(axis, reduced, cmap="RdBu_r", vmin=-limit, vmax=limit)
+    shown = reduced(plane)
+    limit = max(float(np.percentile(np.abs(shown), 99.5)), 1e-9)
+    _bare_image(axis, shown, cmap="RdBu_r", vmin=-limit, vmax=limit)
     axis.set_xlabel(f"{plane.min():.3g} to {plane.max():.3g}", fontsize=_TINY, color="0.35")
 
 
 def _bare_image(axis: Axes, values: Array, **colours: Any) -> Any:
     height, width = values.shape[:2]
-    aspect = "equal" if 1 / 6 < height / width < 6 else "auto"
+    aspect: Literal["equal", "auto"] = "equal" if 1 / 6 < height / width < 6 else "auto"
     axis.set(xticks=[], yticks=[])
     return axis.imshow(values, aspect=aspect, **colours)
 
 
-def _reduced(plane: Array) -> Array:
+def reduced(plane: Array) -> Array:
     """Means over squares, so that no side of (H, W, ...) is above 1024: no panel shows more."""
     step = -(-max(plane.shape[:2]) // _LARGEST_PANEL)
     if step == 1:
@@ -246,4 +273,6 @@ def _reduced(plane: Array) -> Array:
 
 
 def _number(value: float, form: str) -> str:
-    return "none" if np.isnan(value) else format(value, form)
+    """A measure for people; `form` is a format and perhaps a unit after a space."""
+    number, _, unit = form.partition(" ")
+    return "none" if np.isnan(value) else f"{value:{number}} {unit}".rstrip()

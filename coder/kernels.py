@@ -11,14 +11,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from givre.coder.settings import check_kernels
 from givre.errors import UsageError
 from givre.models.codec_model import CodecModel
 from givre.models.geometry import Grid
 from givre.models.latents import FittedLatents, ReferenceLatents
 from givre.models.synthesis import distortion
-
-KERNELS = ("auto", "reference", "fused")
-"""What a user may choose; `auto` takes the fused kernels where they run."""
 
 
 @dataclass(frozen=True)
@@ -65,19 +63,25 @@ def choose_kernels(name: str, device: torch.device, threads: int) -> Kernels:
     """Kernels by name for a device.
 
     Args:
-        name: one of KERNELS.
+        name: one of `settings.KERNELS`.
         device: where the fit runs; the fused kernels are for the CPU alone.
         threads: how many the fused kernels may use; their results do not depend on it.
 
     Raises:
         UsageError: the name is unknown, or fused kernels are asked for on another device.
     """
-    if name not in KERNELS:
-        raise UsageError(f"kernels is {name!r}, it must be one of {', '.join(KERNELS)}")
+    check_kernels(name)
     if name == "reference" or (name == "auto" and device.type != "cpu"):
         return REFERENCE
     if device.type != "cpu":
         raise UsageError(f"fused kernels run on the cpu, not on {device}; use --kernels reference")
-    from givre.models.fused.backend import fused_kernels
+    from givre.models.fused.backend import FusedOperations
 
-    return fused_kernels(threads)
+    fused = FusedOperations(threads)
+    return Kernels(
+        name="fused",
+        latents=fused.latents,
+        rate=fused.rate,
+        upsample=fused.upsample,
+        synthesis_distortion=fused.synthesis_distortion,
+    )

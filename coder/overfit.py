@@ -71,12 +71,15 @@ def overfit(
     target = make_target(samples).to(_device(settings.device))
     height, width, channels = samples.shape
     arch = architecture_for(settings, width, height, channels)
-    with torch_threads(settings.threads):
-        kernels = choose_kernels(
-            settings.kernels, target.normalised.device, resolve_threads(settings.threads)
+    device = target.normalised.device
+    kernels = choose_kernels(settings.kernels, device, resolve_threads(settings.threads))
+    # What is left to torch beside the fused kernels is tiny, and its waiting threads would take
+    # the cores from theirs.
+    with torch_threads(1 if kernels.name == "fused" else settings.threads):
+        trainer = Trainer(
+            arch, target, settings.lmbda, settings.seed, recipe, kernels, settings.ups_init
         )
-        trainer = Trainer(arch, target, settings.lmbda, settings.seed, recipe, kernels)
-        run = _Run(trainer, settings, (width, height, channels), image_digest(samples))
+        run = _Run(trainer, settings, samples)
         if resume is not None:
             resume.check_image(samples)
             run.restore(resume)
@@ -92,11 +95,8 @@ def overfit(
 class _Run:
     """One pass through the schedule, with best-model tracking and clock."""
 
-    def __init__(
-        self, trainer: Trainer, settings: FitSettings, size: tuple[int, int, int], digest: str
-    ) -> None:
-        self._trainer, self._settings = trainer, settings
-        self._size, self._digest = size, digest
+    def __init__(self, trainer: Trainer, settings: FitSettings, samples: NDArray[np.uint8]) -> None:
+        self._trainer, self._settings, self._samples = trainer, settings, samples
         self._best: _Best | None = None
         self.step = 0
         self._earlier_seconds = 0.0
@@ -147,13 +147,13 @@ class _Run:
             self._validate()
         best = self._best
         assert best is not None  # a first validation always yields one
-        width, height, channels = self._size
+        height, width, channels = self._samples.shape
         return Fit(
             settings=self._settings,
             width=width,
             height=height,
             channels=channels,
-            digest=self._digest,
+            digest=image_digest(self._samples),
             parameters={name: p.cpu() for name, p in best.parameters.items()},
             latents=[latent.to("cpu", torch.int8) for latent in best.latents],
             bpp=best.evaluation.bpp,
@@ -161,6 +161,7 @@ class _Run:
             steps=self.step,
             seconds=self._seconds(),
             state=self._trainer.state_tensors(),
+            samples=self._samples,
         )
 
     def _validate(self) -> None:

@@ -18,6 +18,7 @@ from torch import Tensor
 from givre.bitstream.parameters import N_EXPONENTS, QuantisedParameters, parameter_bits
 from givre.bitstream.rangecoder import PARAMETER_MAX
 from givre.coder.fit import Fit
+from givre.coder.kernels import choose_kernels
 from givre.coder.normalisation import Target
 from givre.coder.rdoq import refine_group
 from givre.coder.sampled_cost import SampledDistortion, SampledRate, WholeDistortion
@@ -86,7 +87,7 @@ class QuantisedGroup:
         return parameter_bits(self.integers)[0]
 
 
-def quantise_parameters(fit: Fit, target: Target) -> QuantisedParameters:
+def quantise_parameters(fit: Fit, target: Target, threads: int) -> QuantisedParameters:
     """Quantise a fitted decoder.
 
     ARM and IFCE are judged by the rate alone. The upsampling is judged by the distortion of the
@@ -95,29 +96,31 @@ def quantise_parameters(fit: Fit, target: Target) -> QuantisedParameters:
     Args:
         fit: the outcome of `overfit`.
         target: the image it was fitted to.
+        threads: how many the kernels may use.
 
     Returns:
         The integers and steps that the file will hold. Deterministic for a fit.
     """
     arch, lmbda = fit.architecture, fit.settings.lmbda
     pixels = fit.width * fit.height
-    model = CodecModel(arch, fit.width, fit.height).eval()
-    model.load_state_dict(fit.parameters)
     latents = [latent.to(torch.float32) for latent in fit.latents]
     tensors = {name: p.detach().clone() for name, p in fit.parameters.items()}
+    model = CodecModel(arch, fit.width, fit.height)
+    model.load_state_dict(tensors, assign=True)  # the model follows every change of the tensors
+    kernels = choose_kernels(fit.settings.kernels, torch.device("cpu"), threads)
     groups = [QuantisedGroup(g, tensors) for g in _groups(arch)]
     generator = torch.Generator().manual_seed(fit.settings.seed)
     weight = lmbda / pixels
 
-    rate = SampledRate(model, latents, generator)
+    rate = SampledRate(model, latents, generator, kernels, threads)
     entropy = [g for g in groups if g.name.startswith(("arm.", "ifce."))]
     _quantise_stage(entropy, lambda: weight * rate.bits(tensors), weight, generator)
 
     upsampling = [g for g in groups if g.name.startswith("ups.")]
-    whole = WholeDistortion(model, latents, target)
-    _quantise_stage(upsampling, lambda: whole.mse(tensors), weight, generator)
+    whole = WholeDistortion(model, latents, target, kernels)
+    _quantise_stage(upsampling, whole.mse, weight, generator)
 
-    sampled = SampledDistortion(model, whole.dense(tensors), target, generator)
+    sampled = SampledDistortion(model, whole.dense(), target, generator, kernels, threads)
     synthesis = [g for g in groups if g.name.startswith("synthesis.")]
     _quantise_stage(synthesis, lambda: sampled.mse(tensors), weight, generator)
 

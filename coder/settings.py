@@ -8,6 +8,7 @@ from math import isfinite, log
 
 from givre.errors import UsageError
 from givre.models.architecture import NAMED_POINTS
+from givre.models.initial_kernels import INITIAL_KERNELS
 
 EFFORT_STEPS = (25, 60, 125, 250, 500, 1000, 2000, 4000, 10_000, 30_000)
 """Steps of the effort levels 0 to 9."""
@@ -18,6 +19,10 @@ LMBDA_WORST, LMBDA_BEST = 0.05, 1e-5
 """Lambda of quality 0 and of quality 100."""
 
 MAX_STEPS = 10_000_000
+
+KERNELS = ("auto", "reference", "fused")
+"""What may compute: `reference` is plain torch and NumPy, `fused` is compiled for the CPU, and
+`auto` takes the fused kernels where they run."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,9 @@ class FitSettings:
         threads: 0 for all cores. Two fits agree to the byte when the threads agree.
         device: where to fit, as torch names it.
         kernels: what computes, `reference` (plain torch), `fused` (compiled, CPU only) or `auto`.
+        ups_init: interpolation that the upsampling filters start from, one of
+            `initial_kernels.INITIAL_KERNELS`; None for the rule by their size. It only starts the
+            fit: filters are learned, and the file holds the learned ones.
 
     Raises:
         UsageError: a value is out of range.
@@ -44,7 +52,8 @@ class FitSettings:
     seed: int = 0
     threads: int = 0
     device: str = "cpu"
-    kernels: str = "reference"
+    kernels: str = "auto"
+    ups_init: str | None = None
 
     def __post_init__(self) -> None:
         if not (isfinite(self.lmbda) and 0 < self.lmbda <= 10):
@@ -57,12 +66,22 @@ class FitSettings:
         if not 0 <= self.seed < 1 << 32:
             raise UsageError(f"seed is {self.seed}, it must be 0 to {(1 << 32) - 1}")
         check_threads(self.threads)
+        check_kernels(self.kernels)
+        if self.ups_init is not None and self.ups_init not in INITIAL_KERNELS:
+            names = ", ".join(INITIAL_KERNELS)
+            raise UsageError(f"ups_init is {self.ups_init!r}, it must be one of {names}")
 
 
 def check_threads(threads: int) -> None:
     """Raise UsageError unless `threads` is 0 (all cores) to 256."""
     if not 0 <= threads <= 256:
         raise UsageError(f"threads is {threads}, it must be 1 to 256, or 0 for all cores")
+
+
+def check_kernels(kernels: str) -> None:
+    """Raise UsageError unless `kernels` is one of KERNELS."""
+    if kernels not in KERNELS:
+        raise UsageError(f"kernels is {kernels!r}, it must be one of {', '.join(KERNELS)}")
 
 
 def resolve_threads(threads: int) -> int:

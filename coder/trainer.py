@@ -41,6 +41,7 @@ class Trainer:
         seed: of the start values and of the noise of every step.
         recipe: constants of the fit.
         kernels: what computes rate, distortion and proxy.
+        ups_init: interpolation that the upsampling filters start from, as in `FitSettings`.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Trainer:
         seed: int,
         recipe: Recipe,
         kernels: Kernels,
+        ups_init: str | None = None,
     ) -> None:
         _, _, height, width = target.normalised.shape
         device = target.normalised.device
@@ -60,6 +62,7 @@ class Trainer:
         self._gain = gain_for_lmbda(lmbda)
         model = CodecModel(arch, width, height)
         model.initialise(torch.Generator().manual_seed(seed), target.mean.cpu())
+        model.upsampling.initialize_parameters(ups_init)
         self.model = model.to(device).train()
         self._networks = list(self.model.parameters())
         self._soap = Soap(self._networks)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 
 from givre.coder.choose_settings import FitChoices
-from givre.coder.settings import DEFAULT_EFFORT, EFFORT_STEPS, FitSettings
+from givre.coder.settings import DEFAULT_EFFORT, EFFORT_STEPS, KERNELS, FitSettings
 from givre.models.architecture import NAMED_POINTS
+from givre.models.initial_kernels import INITIAL_KERNELS
 
 _DEFAULTS = FitSettings()
 
@@ -46,9 +47,26 @@ def add_fit_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help=f"same seed, machine and threads: same bytes (default: {_DEFAULTS.seed})",
     )
+    group.add_argument(
+        "--ups-init",
+        choices=tuple(INITIAL_KERNELS),
+        help="interpolation that the upsampling filters start from; a fit that is carried on"
+        " ignores it (default: by the filters' size)",
+    )
     add_threads_argument(group)
     group.add_argument(
         "--device", metavar="NAME", help=f"cpu, cuda, ... (default: {_DEFAULTS.device})"
+    )
+    add_kernels_argument(group)
+
+
+def add_kernels_argument(parser: argparse._ActionsContainer) -> None:
+    """Add --kernels; None, as every option that was not given."""
+    parser.add_argument(
+        "--kernels",
+        choices=KERNELS,
+        help="what computes: compiled kernels, plain torch and NumPy, or (default) the former"
+        " where they run",
     )
 
 
@@ -72,6 +90,8 @@ def fit_choices(args: argparse.Namespace) -> FitChoices:
         seed=args.seed,
         threads=args.threads,
         device=args.device,
+        kernels=args.kernels,
+        ups_init=args.ups_init,
     )
 
 

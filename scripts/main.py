@@ -14,7 +14,7 @@ from platform import python_version
 from typing import NoReturn
 
 from givre.errors import GivreError, OutputError
-from givre.scripts import decode, encode, info, overfit
+from givre.scripts import decode, encode, info, inspect_file, overfit
 from givre.version import __version__
 
 EXIT_INTERRUPTED = 130
@@ -69,7 +69,7 @@ def build_parser() -> argparse.ArgumentParser:
     subparsers = parser.add_subparsers(
         metavar="COMMAND", required=True, parser_class=argparse.ArgumentParser
     )
-    for command in (encode, decode, info, overfit):
+    for command in (encode, decode, info, inspect_file, overfit):
         command.add_parser(subparsers)
     return parser
 
@@ -142,8 +142,13 @@ def _logging_to_stderr(verbose: int, quiet: bool) -> Iterator[None]:
     before = logger.level
     logger.addHandler(handler)
     logger.setLevel(logging.ERROR if quiet else levels[min(verbose, 2)])
+    # Compiling takes a while and happens to everybody once, so it is said without -v.
+    compiler = logging.getLogger("givre.models.fused.kernel")
+    if not (quiet or verbose):
+        compiler.setLevel(logging.INFO)
     try:
         yield
     finally:
         logger.removeHandler(handler)
         logger.setLevel(before)
+        compiler.setLevel(logging.NOTSET)

@@ -16,6 +16,18 @@ def test_choices_become_settings() -> None:
             FitChoices(**wrong)
 
 
+def test_initial_upsampling_filters_are_named() -> None:
+    assert new_settings(FitChoices(ups_init="kaiser")).ups_init == "kaiser"
+    with pytest.raises(UsageError, match="'lanczos', it must be one of bilinear, bicubic, kaiser"):
+        new_settings(FitChoices(ups_init="lanczos"))
+
+
+@pytest.mark.parametrize("before", [None, "kaiser"])
+def test_carried_on_fit_ignores_how_to_start(before: str | None) -> None:
+    earlier = FitSettings(steps=10, ups_init=before)
+    assert continued_settings(FitChoices(ups_init="bilinear"), earlier, done=5) == earlier
+
+
 def test_carried_on_fit_keeps_its_settings() -> None:
     earlier = FitSettings(lmbda=0.02, steps=10, complexity="lop", seed=3)
     assert continued_settings(FitChoices(), earlier, done=5) == earlier

@@ -337,6 +337,22 @@ def test_fit_is_lengthened(run: Givre, image: Path, tmp_path: Path) -> None:
     assert encoded.json["complexity"] == "lop"
 
 
+def test_initial_filters_start_a_fit_and_do_not_change_it_later(
+    run: Givre, image: Path, tmp_path: Path
+) -> None:
+    written = []
+    for number, later in enumerate(([], ["--ups-init", "bilinear"])):
+        fit, output = tmp_path / f"{number}.fit", tmp_path / f"{number}.givre"
+        assert run("overfit", image, fit, "--ups-init", "kaiser", "--steps", 3, *FAST).code == 0
+        assert run("overfit", image, fit, "--resume", "--steps", 6, *later).code == 0
+        assert run("encode", image, output, "--from", fit).code == 0
+        written.append(output.read_bytes())
+    assert written[0] == written[1]
+    kaiser = givre.encode(picture(), steps=6, complexity="lop", threads=1, ups_init="kaiser")
+    plain = givre.encode(picture(), steps=6, complexity="lop", threads=1)
+    assert kaiser != plain
+
+
 def test_interrupted_encode_says_how_to_go_on(
     run: Givre, image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 import pytest
+import safetensors
+import safetensors.torch
 import torch
 from numpy.typing import NDArray
 
@@ -17,12 +20,17 @@ from givre.coder.decoder import decode_samples
 from givre.coder.encoder import Encoded, encode_fit, encode_samples
 from givre.coder.file_info import file_info
 from givre.coder.fit import Fit
+from givre.coder.kernels import REFERENCE
 from givre.coder.normalisation import make_target
 from givre.coder.overfit import overfit
 from givre.coder.quality import mean_squared_error, psnr_db
+from givre.coder.schedule import Recipe
 from givre.coder.settings import FitSettings
+from givre.coder.trainer import Trainer
 from givre.errors import BitstreamError, CheckpointError, CollapseError, GivreError, ImageError
+from givre.models.architecture import NAMED_POINTS
 from givre.models.codec_model import CodecModel
+from givre.models.initial_kernels import initial_half
 
 Samples = NDArray[np.uint8]
 LOP = FitSettings(lmbda=1e-3, steps=40, complexity="lop", threads=1)
@@ -155,10 +163,52 @@ def test_a_resumed_fit_ends_where_an_uninterrupted_one_does(tmp_path) -> None:
     assert encode_fit(resumed, samples).data == encode_fit(whole, samples).data
 
 
+@pytest.mark.parametrize("name", [None, "bilinear", "kaiser"])
+def test_a_fit_starts_from_the_named_filters(name: str | None) -> None:
+    arch, target = NAMED_POINTS["lop"], make_target(picture(24, 20))
+    trainer = Trainer(arch, target, 1e-3, 0, Recipe(), REFERENCE, name)
+    for layer in trainer.model.upsampling.transposed:
+        assert layer.weight.tolist() == pytest.approx(initial_half(name, 8), abs=1e-7)
+
+
+def test_initial_filters_change_the_fit_and_none_means_bicubic() -> None:
+    samples, settings = picture(24, 20), replace(LOP, steps=12)
+    data = {
+        name: encode_samples(samples, replace(settings, ups_init=name)).data
+        for name in (None, "bilinear", "bicubic", "kaiser")
+    }
+    assert data[None] == data["bicubic"]
+    assert len(set(data.values())) == 3
+
+
+def test_a_checkpoint_without_the_newer_settings_loads(
+    tmp_path, fitted: tuple[Samples, Fit, Encoded]
+) -> None:
+    path = tmp_path / "x.fit"
+    fitted[1].save(path)
+    with safetensors.safe_open(str(path), framework="pt") as file:
+        header = json.loads(file.metadata()["givre"])
+    del header["settings"]["ups_init"]
+    tensors = safetensors.torch.load_file(path)
+    path.write_bytes(safetensors.torch.save(tensors, {"givre": json.dumps(header)}))
+    loaded = Fit.load(path)
+    assert loaded.settings == fitted[1].settings
+    assert loaded.to_bytes(fitted[0]) == fitted[2].data
+
+
 def test_a_checkpoint_of_another_image_is_refused(fitted: tuple[Samples, Fit, Encoded]) -> None:
     _, fit, _ = fitted
     with pytest.raises(CheckpointError, match="another image"):
         encode_fit(fit, picture(64, 48, seed=1))
+
+
+def test_a_loaded_fit_needs_the_image(tmp_path, fitted: tuple[Samples, Fit, Encoded]) -> None:
+    samples, fit, encoded = fitted
+    fit.save(tmp_path / "x.fit")
+    loaded = Fit.load(tmp_path / "x.fit")
+    with pytest.raises(GivreError, match="give the samples"):
+        loaded.to_bytes()
+    assert loaded.to_bytes(samples) == encoded.data
 
 
 def test_damaged_checkpoints_are_refused(tmp_path, fitted: tuple[Samples, Fit, Encoded]) -> None:
@@ -237,7 +287,8 @@ def test_python_interface_round_trip() -> None:
     np.testing.assert_array_equal(np.asarray(image), decode_samples(data))
     assert givre.info(data)["bytes"] == len(data)
     fit = givre.overfit(samples, lmbda=1e-3, steps=4, complexity="lop", threads=1)
-    assert fit.to_bytes(samples) == data
+    assert fit.to_bytes() == data
+    assert fit.psnr == fit.psnr_db
 
 
 @pytest.mark.parametrize(
