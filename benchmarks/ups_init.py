@@ -1,6 +1,6 @@
 """What the initial upsampling filter is worth: loss of real files, by initialisation.
 
-    python benchmarks/ups_init.py PHOTO [PHOTO ...] [--steps 500 2000] [--seeds 2 1] [--jobs 1]
+    python benchmarks/ups_init.py PHOTO [PHOTO ...] [--steps 500 2000] [--seeds 0 1] [--jobs 1]
 
 Fits the middle of every photograph from each initial filter with each seed. The loss is that of
 the finished file, MSE + lambda * bpp, with the MSE of what the decoder makes of it. A ratio
@@ -99,16 +99,12 @@ def main() -> None:
     parser.add_argument("--complexity", default="lop")
     parser.add_argument("--lambdas", nargs="+", type=float, default=[0.004, 0.0004])
     parser.add_argument("--steps", nargs="+", type=int, default=[500, 2000])
-    parser.add_argument("--seeds", nargs="+", type=int, default=[2, 1], help="for each of --steps")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1])
     parser.add_argument("--jobs", type=int, default=1, help="fits at a time, a thread each")
     parser.add_argument("--out", type=Path, default=Path("results/ups_init"))
     args = parser.parse_args()
     plain = FitSettings(complexity=args.complexity, threads=1)
-    plan = [
-        (steps, *rest)
-        for steps, seeds in zip(args.steps, args.seeds, strict=True)
-        for rest in product(range(seeds), args.photographs, args.lambdas, INITIAL_KERNELS)
-    ]
+    plan = list(product(args.steps, args.seeds, args.photographs, args.lambdas, INITIAL_KERNELS))
     rows: list[dict[str, object]] = []
     with ProcessPoolExecutor(args.jobs, get_context("spawn")) as pool:
         waiting = [

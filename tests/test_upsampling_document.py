@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -15,13 +16,26 @@ DOCS = Path(__file__).parents[1] / "docs"
 PAGE = (DOCS / "UPSAMPLING.md").read_text(encoding="utf-8")
 BLOCK = re.compile(r"<!-- begin ([\w-]+) -->\n(.*?)\n<!-- end \1 -->", re.DOTALL)
 FITTED = {"fit", "learned", "preconcat"}
+MEASURED = {"speed", "ups-init"}
+
+
+def cells(name: str) -> list[list[str]]:
+    """Rows of a table of the page, without its head."""
+    lines = dict(BLOCK.findall(PAGE))[name].splitlines()[2:]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def results(name: str) -> list[dict[str, object]]:
+    """Rows that a benchmark has saved."""
+    path = DOCS.parent / "results" / f"{name}.json"
+    return json.loads(path.read_text(encoding="utf-8"))["rows"]
 
 
 def test_the_page_holds_what_the_script_prints() -> None:
     command = [sys.executable, str(DOCS / "upsampling_tables.py")]
     printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     expected = dict(BLOCK.findall(printed))
-    found = {name: block for name, block in BLOCK.findall(PAGE) if name not in FITTED}
+    found = {n: block for n, block in BLOCK.findall(PAGE) if n not in FITTED | MEASURED}
     assert len(expected) == 10
     assert found == expected
 
@@ -35,6 +49,27 @@ def test_the_page_has_the_tables_of_the_fit() -> None:
         half = [float(tap) for tap in taps.split()]
         assert sum(half) == pytest.approx(1, abs=0.003)
         assert image_rejection_db(mirrored(half)) == pytest.approx(float(rejection), abs=0.15)
+
+
+def test_the_page_has_the_losses_of_the_benchmark() -> None:
+    rows = results("ups_init_summary")
+    expected = [
+        f"{r['loss_ratio']:.3f} ± {r['standard_error_percent'] / 100:.3f}"
+        for r in rows
+        if r["ups_init"] != "bicubic"
+    ]
+    assert [row[i] for row in cells("ups-init") for i in (2, 4)] == expected
+
+
+def test_the_page_has_the_times_of_the_benchmark() -> None:
+    rows = results("upsampler")
+    for i, kind in ((2, "forward"), (5, "forward + backward")):
+        expected = [
+            [r["size"].replace("x", " x "), r["form"], f"{r['ms']:.3g}", f"{r['gb_s']:.2f}"]
+            for r in rows
+            if r["pass"] == kind and r["device"] == "cpu"
+        ]
+        assert [[*row[:2], row[i], row[i + 2]] for row in cells("speed")] == expected
 
 
 def test_every_measured_number_stands_in_a_table() -> None:
