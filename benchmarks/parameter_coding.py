@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from givre.bitstream.container import unpack
 from givre.bitstream.parameters import parameter_bits, read_parameters
+from givre.bitstream.priors import load_prior
 from givre.models.architecture import Architecture, group_names, tensor_specs
 
 MAX_ORDER = 12
@@ -55,7 +56,8 @@ def report(path: Path) -> None:
     """Print the table of one file."""
     container = unpack(path.read_bytes())
     arch = container.header.architecture
-    quantised = read_parameters(arch, container.parameters)
+    prior = load_prior(arch, container.header.prior)
+    quantised = read_parameters(arch, container.parameters, prior)
     print(f"{path}: parameter section of {len(container.parameters)} bytes")
     print(f"{'group':<22}{'number':>8}{'laplace':>10}{'exp-golomb':>12}")
     totals = np.zeros(3)

@@ -11,11 +11,14 @@ from givre.models.architecture import NAMED_POINTS, Architecture
 MAGIC = b"\x9dGVR"
 """First four bytes of every file; the first is not ASCII, so that no text file matches."""
 
-VERSION = 1
+VERSION = 2
 """The format version that this module writes and reads."""
 
 MAX_SIDE = 1 << 20
 """Largest width and height, in pixels."""
+
+MAX_PRIOR = 15
+"""Largest number of a prior that a header can name."""
 
 _FLAG_TILED, _FLAG_METADATA = 1, 2
 _DEPTH_CODES = {8: 0, 16: 1}
@@ -46,8 +49,10 @@ class Header:
         parameter_bytes: length of the parameter section, 0 to 2^32 - 1.
         latent_bytes: length of the latent section, 0 to 2^32 - 1.
         pixel_crc: CRC-32 of the decoded samples, see `givre.bitstream.container.samples_crc`.
-        tile_size: side of independent tiles in pixels, None for one piece (all of version 1).
-        has_metadata: sections of metadata follow the pixels (never in version 1).
+        tile_size: side of independent tiles in pixels, None for one piece (all of version 2).
+        has_metadata: sections of metadata follow the pixels (never in version 2).
+        prior: number of the prior that the parameters are differences from, 0 (none) to 15. Which
+            ones there are is for `givre.bitstream.priors` to say.
     """
 
     width: int
@@ -61,6 +66,7 @@ class Header:
     pixel_crc: int
     tile_size: int | None = None
     has_metadata: bool = False
+    prior: int = 0
 
     def __post_init__(self) -> None:
         if self.bit_depth not in _DEPTH_CODES:
@@ -71,6 +77,7 @@ class Header:
             "parameter_bytes": MAX_VARINT,
             "latent_bytes": MAX_VARINT,
             "pixel_crc": MAX_VARINT,
+            "prior": MAX_PRIOR,
         }
         for name, high in largest.items():
             value, low = getattr(self, name), 1 if high == MAX_SIDE else 0
@@ -119,7 +126,7 @@ def write_header(header: Header) -> bytes:
         bytes([VERSION, flags]),
         encode_varint(header.width),
         encode_varint(header.height),
-        bytes([(arch.n_channels - 1) | _DEPTH_CODES[header.bit_depth] << 2]),
+        bytes([(arch.n_channels - 1) | _DEPTH_CODES[header.bit_depth] << 2 | header.prior << 4]),
         _architecture_bytes(arch),
         bytes([arch.n_levels | arch.n_hyper << 4]),
     ]
@@ -148,24 +155,22 @@ def _check_features(reader: ByteReader) -> None:
         raise UnsupportedError(f"format version {version}; this decoder reads version {VERSION}")
     flags = reader.u8("flags")
     if flags & _FLAG_TILED:
-        raise UnsupportedError("the picture is tiled, which format version 1 does not decode")
+        raise UnsupportedError("the picture is tiled, which format version 2 does not decode")
     if flags & _FLAG_METADATA:
-        raise UnsupportedError("the file has metadata sections, which version 1 does not read")
+        raise UnsupportedError("the file has metadata sections, which version 2 does not read")
     if flags:
-        raise UnsupportedError(f"flags are {flags:#04x}; version 1 knows bits 0 and 1 only")
+        raise UnsupportedError(f"flags are {flags:#04x}; version 2 knows bits 0 and 1 only")
 
 
-def _read_pixel_format(reader: ByteReader) -> int:
-    """Return the number of channels; every depth but 8 bits is for later versions."""
+def _read_pixel_format(reader: ByteReader) -> tuple[int, int]:
+    """Number of channels and of the prior; every depth but 8 bits is for later versions."""
     value = reader.u8("pixel format")
-    if value >> 4:
-        raise UnsupportedError(f"pixel format is {value:#04x}; version 1 knows bits 0 to 3 only")
-    depth_code = value >> 2
+    depth_code = value >> 2 & 3
     if depth_code == _DEPTH_CODES[16]:
-        raise UnsupportedError("samples have 16 bits, which format version 1 does not decode")
+        raise UnsupportedError("samples have 16 bits, which format version 2 does not decode")
     if depth_code:
         raise UnsupportedError(f"depth code is {depth_code}; it must be 0 (8 bits)")
-    return (value & 3) + 1
+    return (value & 3) + 1, value >> 4
 
 
 def _read_architecture(reader: ByteReader, n_channels: int) -> Architecture:
@@ -182,7 +187,7 @@ def _read_architecture(reader: ByteReader, n_channels: int) -> Architecture:
                 if code == known:
                     return replace(NAMED_POINTS[name], **picture)
             raise UnsupportedError(
-                f"architecture code {code} at offset {start}; version 1 knows 0 to 3 and 255"
+                f"architecture code {code} at offset {start}; version 2 knows 0 to 3 and 255"
             )
     except ValueError as error:
         raise CorruptError(f"impossible architecture at offset {start}: {error}") from None
@@ -204,7 +209,7 @@ def read_header(reader: ByteReader) -> Header:
     _check_features(reader)
     width = reader.varint("width")
     height = reader.varint("height")
-    n_channels = _read_pixel_format(reader)
+    n_channels, prior = _read_pixel_format(reader)
     arch = _read_architecture(reader, n_channels)
     samples = reader.take(2 * n_channels, "sample range")
     parameter_bytes = reader.varint("length of the parameter section")
@@ -221,6 +226,7 @@ def read_header(reader: ByteReader) -> Header:
             parameter_bytes=parameter_bytes,
             latent_bytes=latent_bytes,
             pixel_crc=pixel_crc,
+            prior=prior,
         )
     except UsageError as error:
         raise CorruptError(

@@ -1,21 +1,38 @@
-"""The parameter section: the decoder's parameters as integers, with a step and a scale a group."""
+"""A decoder's parameters: what a prior says, plus integers on a step that each group chooses."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from givre.bitstream.rangecoder import PARAMETER_MAX, SymbolDecoder, SymbolEncoder
+from givre.bitstream.parameter_section import (
+    N_EXPONENTS,
+    CodedGroup,
+    parameter_groups,
+    read_groups,
+    split_tensors,
+    write_groups,
+)
+from givre.bitstream.priors import NO_PRIOR, Prior
+from givre.bitstream.rangecoder import PARAMETER_MAX
 from givre.bitstream.scales import PARAMETER_SCALES
-from givre.errors import UsageError
-from givre.models.architecture import Architecture, TensorSpec, group_names, tensor_specs
+from givre.errors import CorruptError, UsageError
+from givre.models.architecture import Architecture, TensorSpec
+from givre.models.exact.arithmetic import PARAMETER_BITS
 
-N_EXPONENTS = 16
-"""Quantisation steps are 2^-q for q = 0 to N_EXPONENTS - 1."""
+__all__ = [
+    "N_EXPONENTS",
+    "QuantisedParameters",
+    "leaky_laplace_cumulative",
+    "parameter_bits",
+    "parameter_cost_table",
+    "read_parameters",
+    "write_parameters",
+]
 
 _N_SYMBOLS = 2 * PARAMETER_MAX + 1
 _PRECISION = 24
@@ -23,31 +40,30 @@ _PRECISION = 24
 
 @dataclass(frozen=True)
 class QuantisedParameters:
-    """Every parameter of a decoder on its dyadic grid.
+    """Every parameter of a decoder on its dyadic grid: prior + integers * 2^-q.
 
     Attributes:
-        integers: tensor name to int32 array of the tensor's shape, -4095 to 4095.
-        exponents: group name to q of 0 to 15: the group's parameters are integers * 2^-q.
+        integers: tensor name to int32 array of the tensor's shape, -4095 to 4095: the differences
+            from the prior.
+        exponents: group name to q of 0 to 15: the group's differences are integers * 2^-q.
+        prior: what the parameters are where the integers are zero.
     """
 
     integers: Mapping[str, NDArray[np.int32]]
     exponents: Mapping[str, int]
+    prior: Prior = NO_PRIOR
 
     def values(self, arch: Architecture) -> dict[str, NDArray[np.float64]]:
-        """Tensor name to float64 array of the parameters themselves, integers * 2^-q, exactly."""
-        return {
-            spec.name: np.ldexp(
-                self.integers[spec.name].astype(np.float64), -self.exponents[spec.group]
-            )
-            for spec in tensor_specs(arch)
-        }
+        """Tensor name to float64 array of the parameters themselves, exactly.
 
-
-def _groups(arch: Architecture) -> Iterator[tuple[str, list[TensorSpec]]]:
-    """Each group with its tensors, in the order in which the file holds them."""
-    specs = tensor_specs(arch)
-    for group in group_names(arch):
-        yield group, [spec for spec in specs if spec.group == group]
+        Raises UsageError if the prior does not fit `arch`.
+        """
+        values = self.prior.values(arch)
+        for group, specs in parameter_groups(arch):
+            for spec in specs:
+                integers = self.integers[spec.name].astype(np.float64)
+                values[spec.name] += np.ldexp(integers, -self.exponents[group])
+        return values
 
 
 def leaky_laplace_cumulative(scale: float) -> NDArray[np.int64]:
@@ -89,8 +105,8 @@ def _cost_matrix() -> NDArray[np.float64]:
 def parameter_bits(integers: NDArray[np.int32]) -> tuple[float, int]:
     """Bits of a group's integers under the best scale, and the index of that scale.
 
-    `integers` has any shape, values -4095 to 4095, UsageError otherwise. The 10 bits that each
-    group takes for its step and its scale are not counted.
+    `integers` has any shape, values -4095 to 4095, UsageError otherwise. Not counted are the bit
+    that each group takes to say whether it has any, and the 10 bits for step and scale if so.
     """
     flat = integers.ravel()
     if not flat.any():
@@ -105,45 +121,72 @@ def parameter_bits(integers: NDArray[np.int32]) -> tuple[float, int]:
 
 
 def write_parameters(arch: Architecture, quantised: QuantisedParameters) -> bytes:
-    """Code all parameters as one message, each group with the scale that costs it least.
+    """Code all differences as one message, each group with the scale that costs it least.
 
-    Raises UsageError if a tensor is missing or of another shape, if an exponent is not 0 to 15 or
-    if an integer is not -4095 to 4095.
+    The step of a group without any difference is not coded; it is read back as 2^0.
+
+    Raises UsageError if a tensor is missing or of another shape, if an exponent is not 0 to 15, if
+    an integer is not -4095 to 4095 or if a parameter needs more than 16 bits and a sign.
     """
-    encoder = SymbolEncoder()
-    for group, specs in _groups(arch):
-        exponent = quantised.exponents.get(group, -1)
-        if not 0 <= exponent < N_EXPONENTS:
-            raise UsageError(f"the exponent of {group} must be given, as 0 to {N_EXPONENTS - 1}")
-        for spec in specs:
-            shape = np.shape(quantised.integers.get(spec.name, 0.0))
-            if shape != spec.shape:
-                raise UsageError(f"{spec.name} has shape {shape}, it must be {spec.shape}")
-        integers = np.concatenate([quantised.integers[spec.name].ravel() for spec in specs])
-        _, scale_index = parameter_bits(integers)
-        encoder.uniform(exponent, N_EXPONENTS)
-        encoder.uniform(scale_index, len(PARAMETER_SCALES))
-        if scale_index:
-            encoder.parameters(integers.astype(np.int32), float(PARAMETER_SCALES[scale_index]))
-    return encoder.to_bytes()
+    groups = {
+        group: _coded_group(group, specs, quantised) for group, specs in parameter_groups(arch)
+    }
+    wide = _too_wide(arch, quantised.prior, groups)
+    if wide is not None:
+        raise UsageError(wide)
+    return write_groups(arch, groups)
 
 
-def read_parameters(arch: Architecture, data: bytes) -> QuantisedParameters:
+def read_parameters(
+    arch: Architecture, data: bytes, prior: Prior = NO_PRIOR
+) -> QuantisedParameters:
     """Decode a parameter section into the integers and exponents of every tensor of `arch`.
 
-    Raises CorruptError if the range coder refuses the data.
+    Args:
+        arch: names and shapes of the tensors.
+        data: the section.
+        prior: the one that the file's header names, made for `arch`.
+
+    Raises CorruptError if the range coder refuses the data or if a parameter needs more than 16
+    bits and a sign.
     """
-    decoder = SymbolDecoder(data)
-    integers = {spec.name: np.zeros(spec.shape, np.int32) for spec in tensor_specs(arch)}
-    exponents: dict[str, int] = {}
-    for group, specs in _groups(arch):
-        exponents[group] = decoder.uniform(N_EXPONENTS)
-        scale_index = decoder.uniform(len(PARAMETER_SCALES))
-        if not scale_index:
-            continue
-        n = sum(spec.size for spec in specs)
-        flat = decoder.parameters(n, float(PARAMETER_SCALES[scale_index]))
-        ends = np.cumsum([spec.size for spec in specs])
-        for spec, part in zip(specs, np.split(flat, ends[:-1]), strict=True):
-            integers[spec.name] = part.reshape(spec.shape)
-    return QuantisedParameters(integers, exponents)
+    groups = read_groups(arch, data)
+    wide = _too_wide(arch, prior, groups)
+    if wide is not None:
+        raise CorruptError(wide)
+    exponents = {name: group.exponent for name, group in groups.items()}
+    return QuantisedParameters(split_tensors(arch, groups), exponents, prior)
+
+
+def _coded_group(group: str, specs: list[TensorSpec], quantised: QuantisedParameters) -> CodedGroup:
+    """One group's integers with the cheapest scale; without a step if they are all zero."""
+    exponent = quantised.exponents.get(group, -1)
+    if not 0 <= exponent < N_EXPONENTS:
+        raise UsageError(f"the exponent of {group} must be given, as 0 to {N_EXPONENTS - 1}")
+    for spec in specs:
+        shape = np.shape(quantised.integers.get(spec.name, 0.0))
+        if shape != spec.shape:
+            raise UsageError(f"{spec.name} has shape {shape}, it must be {spec.shape}")
+    integers = np.concatenate([quantised.integers[spec.name].ravel() for spec in specs])
+    _, scale_index = parameter_bits(integers)
+    return CodedGroup(exponent if scale_index else 0, scale_index, integers.astype(np.int32))
+
+
+def _too_wide(arch: Architecture, prior: Prior, groups: Mapping[str, CodedGroup]) -> str | None:
+    """What is wrong with the first group whose parameters exceed the decoder's arithmetic, if any.
+
+    On the finer of the two steps, the prior's and the group's own, a parameter must be an integer
+    below 2^16.
+    """
+    base, differences = prior.values(arch), split_tensors(arch, groups)
+    for group, specs in parameter_groups(arch):
+        exponent = groups[group].exponent
+        finest = max(exponent, prior.exponents.get(group, 0))
+        for spec in specs:
+            value = base[spec.name] + np.ldexp(differences[spec.name].astype(float), -exponent)
+            if np.abs(np.ldexp(value, finest)).max() >= 1 << PARAMETER_BITS:
+                return (
+                    f"parameters of {group} must be less than 2^{PARAMETER_BITS} steps "
+                    f"of 2^-{finest} from zero"
+                )
+    return None

@@ -50,7 +50,7 @@ def make_backend(
     Args:
         name: one of BACKENDS, or `auto` for the fastest.
         arch: shapes.
-        parameters: for each name of `architecture.tensor_specs`, float64 values n * 2^-q.
+        parameters: for each name of `architecture.tensor_specs`, float64 values m * 2^-e.
         device: where the torch back end computes.
 
     Raises:

@@ -18,6 +18,7 @@ from givre.bitstream.container import (
 from givre.bitstream.header import Header
 from givre.bitstream.latents import LatentReader
 from givre.bitstream.parameters import read_parameters
+from givre.bitstream.priors import load_prior
 from givre.coder.backends import Backend, make_backend
 from givre.coder.settings import check_threads, resolve_threads
 from givre.errors import CorruptError
@@ -57,7 +58,7 @@ def decode_samples(
     check_limit(read_prefix(data), max_pixels)
     container = unpack(data)
     header, arch = container.header, container.header.architecture
-    parameters = read_parameters(arch, container.parameters)
+    parameters = read_parameters(arch, container.parameters, load_prior(arch, header.prior))
     decoder = make_backend(kernels, arch, parameters.values(arch))
     latents = read_grids(decoder, header, LatentReader(container.latents))
     samples = reconstruct(decoder, header, latents, resolve_threads(threads))

@@ -143,6 +143,7 @@ def encode_fit(fit: Fit, samples: NDArray[np.uint8]) -> Encoded:
         parameter_bytes=0,
         latent_bytes=0,
         pixel_crc=0,
+        prior=quantised.prior.number,
     )
     backend = make_backend(_exact_kernels(fit.settings), arch, quantised.values(arch))
     parameter_section = write_parameters(arch, quantised)

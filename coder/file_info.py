@@ -5,10 +5,8 @@ from __future__ import annotations
 import zlib
 
 from givre.bitstream.container import read_prefix
-from givre.bitstream.header import architecture_name
+from givre.bitstream.header import VERSION, architecture_name
 from givre.models.complexity import mac_per_pixel
-
-FORMAT_VERSION = 1
 
 
 def file_info(data: bytes) -> dict[str, object]:
@@ -21,8 +19,8 @@ def file_info(data: bytes) -> dict[str, object]:
         data: the file, or as much of it as there is.
 
     Returns:
-        version, width, height, channels, bit_depth, complexity, n_levels, n_hyper, bytes, bpp,
-        header_bytes, parameter_bytes, latent_bytes, header_percent, parameter_percent,
+        version, width, height, channels, bit_depth, complexity, n_levels, n_hyper, prior, bytes,
+        bpp, header_bytes, parameter_bytes, latent_bytes, header_percent, parameter_percent,
         latent_percent, mac_per_pixel (total), macs (per part), crc_ok.
 
     Raises:
@@ -41,7 +39,7 @@ def file_info(data: bytes) -> dict[str, object]:
         return round(100 * part / size, 2)
 
     return {
-        "version": FORMAT_VERSION,
+        "version": VERSION,
         "width": header.width,
         "height": header.height,
         "channels": arch.n_channels,
@@ -49,6 +47,7 @@ def file_info(data: bytes) -> dict[str, object]:
         "complexity": architecture_name(arch) or "custom",
         "n_levels": arch.n_levels,
         "n_hyper": arch.n_hyper,
+        "prior": header.prior,
         "bytes": size,
         "bpp": 8 * size / (header.width * header.height),
         "header_bytes": header_bytes,

@@ -15,6 +15,7 @@ from givre.bitstream.header import Header, architecture_name
 from givre.bitstream.latent_cost import latent_bits
 from givre.bitstream.latents import LatentReader
 from givre.bitstream.parameters import read_parameters
+from givre.bitstream.priors import load_prior
 from givre.coder.atomic_files import atomic_write_bytes, check_output
 from givre.coder.decoder import read_grids, reconstruct
 from givre.coder.inspected_filters import InspectedStage, inspect_stages
@@ -176,7 +177,8 @@ def inspect_file(
     check_limit(read_prefix(data), max_pixels)
     container = unpack(data)
     header, arch = container.header, container.header.architecture
-    parameters = read_parameters(arch, container.parameters).values(arch)
+    prior = load_prior(arch, header.prior)
+    parameters = read_parameters(arch, container.parameters, prior).values(arch)
     decoder = NumpyBackend(arch, parameters)
     latents = read_grids(decoder, header, LatentReader(container.latents))
     samples = reconstruct(decoder, header, latents, resolve_threads(threads))

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from givre.bitstream.container import read_prefix, unpack
 from givre.bitstream.parameters import read_parameters
+from givre.bitstream.priors import load_prior
 from givre.models.architecture import group_names
 
 
@@ -20,7 +21,8 @@ def fields(data: bytes) -> list[tuple[int, str]]:
     found = [(4, "magic number"), (1, "version"), (1, "flags: none")]
     for name, value in (("width", header.width), ("height", header.height)):
         found.append((1 + (value > 127) + (value > 16383), f"{name} {value}"))
-    found.append((1, f"pixel format: {channels} channels, {header.bit_depth} bits"))
+    prior = f"prior {header.prior}" if header.prior else "no prior"
+    found.append((1, f"pixel format: {channels} channels, {header.bit_depth} bits, {prior}"))
     found.append((1, "architecture"))
     levels, hyper = header.architecture.n_levels, header.architecture.n_hyper
     found.append((1, f"grids: {levels} levels, {hyper} hyper-latents"))
@@ -56,10 +58,11 @@ def dump(data: bytes) -> str:
 
 
 def parameters(data: bytes) -> str:
-    """What the parameter section holds: step and first integers of each group."""
+    """What the parameter section holds: the step of each group and some integers."""
     container = unpack(data)
     arch = container.header.architecture
-    quantised = read_parameters(arch, container.parameters)
+    prior = load_prior(arch, container.header.prior)
+    quantised = read_parameters(arch, container.parameters, prior)
     lines = []
     for group in group_names(arch):
         exponent = quantised.exponents[group]

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from givre.bitstream.header import Header
 from givre.bitstream.parameters import QuantisedParameters
+from givre.bitstream.priors import Prior
 from givre.models.architecture import NAMED_POINTS, Architecture, group_names, tensor_specs
 from givre.models.geometry import LATENT_MAX, LATENT_MIN, grids
 
@@ -40,6 +41,20 @@ def extreme_parameters(arch: Architecture, exponent: int, seed: int) -> Quantise
         for spec in tensor_specs(arch)
     }
     return QuantisedParameters(integers, dict.fromkeys(group_names(arch), exponent))
+
+
+def extreme_sums(arch: Architecture, exponent: int, seed: int) -> QuantisedParameters:
+    """Every parameter +-(2^16 - 1) 2^-exponent, the most that there is, signs random.
+
+    It takes a prior on a step 16 times as wide; `exponent` is 4 to 15.
+    """
+    rng = np.random.default_rng(seed)
+    signs = {spec.name: rng.choice([-1, 1], spec.shape) for spec in tensor_specs(arch)}
+    base = {name: (4095 * sign).astype(np.int32) for name, sign in signs.items()}
+    difference = {name: (15 * sign).astype(np.int32) for name, sign in signs.items()}
+    groups = group_names(arch)
+    prior = Prior(1, base, dict.fromkeys(groups, exponent - 4))
+    return QuantisedParameters(difference, dict.fromkeys(groups, exponent), prior)
 
 
 def random_latents(arch: Architecture, width: int, height: int, seed: int) -> list[Array]:

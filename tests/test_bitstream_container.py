@@ -45,9 +45,9 @@ PACKED = pack(CONTAINER)
 
 
 def test_golden_container() -> None:
-    body = bytes.fromhex("9d475652 01 00 09 05 00 00 37 03fa 03 02 01000000 010203 0405")
+    body = bytes.fromhex("9d475652 02 00 09 05 00 00 37 03fa 03 02 01000000 010203 0405")
     assert body + zlib.crc32(body).to_bytes(4, "little") == PACKED
-    assert PACKED[-4:] == bytes.fromhex("37ec232d")
+    assert PACKED[-4:] == bytes.fromhex("fda18a82")
 
 
 def test_photograph_overhead() -> None:

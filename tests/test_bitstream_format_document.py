@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
-from givre.bitstream.header import MAGIC
+from givre.bitstream.header import MAGIC, VERSION
+from givre.bitstream.priors import PRIOR_HASHES
 from givre.bitstream.scales import LATENT_SCALES, PARAMETER_SCALES
 from givre.models.architecture import NAMED_POINTS, group_names, tensor_specs
+from givre.models.exact.arithmetic import max_sum_bits
 from givre.models.geometry import context_offsets, wavefront_step
 
 ROOT = Path(__file__).parents[1]
@@ -60,6 +63,7 @@ def test_named_architectures() -> None:
         name: [getattr(point, field) for field in fields] for name, point in NAMED_POINTS.items()
     }
     assert MAGIC.hex(" ").upper() in DOCUMENT
+    assert rows("`version`")[0][2] == str(VERSION)
 
 
 def test_parameter_groups() -> None:
@@ -68,6 +72,33 @@ def test_parameter_groups() -> None:
     found = {re.sub(r"\.\d+\.", ".#.", spec.name): spec.group for spec in tensor_specs(arch)}
     assert {re.sub(r"\.[ils]\.", ".#.", name): group for name, group in stated.items()} == found
     assert tuple(dict.fromkeys(stated.values())) == group_names(arch)
+
+
+def test_bit_budget() -> None:
+    """Bounds of the sums, from the bounds of a product, a bias and a residual term."""
+    lines = [row for row in rows("[^|]+") if re.fullmatch(r"2\^\d+", row[-1])]
+    assert len(lines) == 9
+    for layer, products, bias, residual, bound in lines:
+        n = int(products.rsplit(" ", 1)[1])
+        assert {bias, residual} <= {"yes", "no"}
+        total = (n << 43) + (1 << 47) * (bias == "yes") + (1 << 42) * (residual == "yes")
+        assert 1 << int(bound[2:]) >= total > 1 << (int(bound[2:]) - 1), layer
+        assert int(bound[2:]) <= max_sum_bits(n)
+
+
+def test_priors() -> None:
+    table = re.search(r"<!-- priors -->\n.*\n.*\n((?:\|.*\n)*)", DOCUMENT)
+    assert table is not None
+    folder, found = ROOT / "bitstream" / "priors", {}
+    for point, number, size, digest in re.findall(
+        r"\| (\w+) \| (\d+) \| (\d+) \| `(\w+)` \|", table[1]
+    ):
+        content = (folder / f"{point}-{number}.bin").read_bytes()
+        assert (len(content), sha256(content).hexdigest()) == (int(size), digest)
+        found[point, int(number)] = digest
+    assert found == PRIOR_HASHES
+    assert {path.name for path in folder.glob("*")} == {f"{p}-{n}.bin" for p, n in found}
+    assert len(found) == len(table[1].splitlines())
 
 
 def test_worked_example_is_what_the_script_prints() -> None:

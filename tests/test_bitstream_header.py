@@ -25,7 +25,7 @@ HEADER = Header(
 CUSTOM = Architecture(3, 1, 5, 4, n_arm_hidden=1, n_levels=4, n_hyper=1, n_channels=1)
 # magic, version, flags, width, height, format, hop, 7 levels + 3 hyper, ranges, lengths, CRC
 GOLDEN = bytes.fromhex(
-    "9d475652 01 00 8006 8004 02 02 37 00ff01fe02fd ec0e a09c01 78563412".replace(" ", "")
+    "9d475652 02 00 8006 8004 02 02 37 00ff01fe02fd ec0e a09c01 78563412".replace(" ", "")
 )
 FLAGS, WIDTH, PIXEL_FORMAT, ARCHITECTURE, GRIDS, SAMPLES = 5, 6, 10, 11, 12, 13
 
@@ -72,6 +72,7 @@ def headers(draw: st.DrawFn) -> Header:
         parameter_bytes=draw(st.integers(0, 2**32 - 1)),
         latent_bytes=draw(st.integers(0, 2**32 - 1)),
         pixel_crc=draw(st.integers(0, 2**32 - 1)),
+        prior=draw(st.integers(0, 15)),
     )
 
 
@@ -82,9 +83,14 @@ def test_golden_header() -> None:
 
 def test_golden_custom_header() -> None:
     header = Header(1, 300, 8, CUSTOM, (7,), (7,), 0, 0, 0)
-    encoded = bytes.fromhex("9d475652 01 00 01 ac02 00 ff03010105040807 14 0707 00 00 00000000")
+    encoded = bytes.fromhex("9d475652 02 00 01 ac02 00 ff03010105040807 14 0707 00 00 00000000")
     assert write_header(header) == encoded
     assert read(encoded) == header
+
+
+@pytest.mark.parametrize("number", range(16))
+def test_every_number_of_a_prior_is_read(number: int) -> None:
+    assert read(patched(PIXEL_FORMAT, 2 | number << 4)) == replace(HEADER, prior=number)
 
 
 @given(headers(), st.binary(max_size=2))
@@ -99,7 +105,7 @@ def test_fields_of_later_versions_have_their_place() -> None:
         HEADER, bit_depth=16, sample_high=(65535, 254, 253), tile_size=512, has_metadata=True
     )
     assert write_header(later) == bytes.fromhex(
-        "9d475652 01 03 8006 8004 06 02 37 0000ffff0100fe000200fd00 8004 ec0e a09c01 78563412"
+        "9d475652 02 03 8006 8004 06 02 37 0000ffff0100fe000200fd00 8004 ec0e a09c01 78563412"
     )
 
 
@@ -125,15 +131,15 @@ def test_foreign_bytes(data: bytes) -> None:
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (patched(4, 0), "format version 0; this decoder reads version 1"),
-        (patched(4, 2), "format version 2"),
+        (patched(4, 1), "format version 1; this decoder reads version 2"),
+        (patched(4, 3), "format version 3"),
         (patched(FLAGS, 1), "tiled"),
         (patched(FLAGS, 2), "metadata"),
         (patched(FLAGS, 4), "flags are 0x04"),
         (patched(FLAGS, 128), "flags are 0x80"),
         (patched(PIXEL_FORMAT, 2 | 1 << 2), "samples have 16 bits"),
         (patched(PIXEL_FORMAT, 2 | 2 << 2), "depth code is 2"),
-        (patched(PIXEL_FORMAT, 2 | 1 << 4), "pixel format is 0x12"),
+        (patched(PIXEL_FORMAT, 2 | 3 << 2 | 15 << 4), "depth code is 3"),
         (patched(ARCHITECTURE, 4), "architecture code 4 at offset 11"),
         (patched(ARCHITECTURE, 254), "architecture code 254"),
     ],
@@ -198,6 +204,8 @@ def test_values_that_no_encoder_writes(data: bytes, message: str) -> None:
         {"latent_bytes": 2**32},
         {"pixel_crc": 2**32},
         {"tile_size": 0},
+        {"prior": -1},
+        {"prior": 16},
         {"sample_low": (0, 0)},
         {"sample_low": (0, 0, 254)},
         {"sample_high": (255, 255, 256)},

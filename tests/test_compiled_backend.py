@@ -12,6 +12,7 @@ from exact_cases import (
     architecture,
     extreme_latents,
     extreme_parameters,
+    extreme_sums,
     random_latents,
     random_parameters,
 )
@@ -57,6 +58,9 @@ def cases(arch: Architecture, size: tuple[int, int]) -> list[Case]:
     found = [
         (extreme_parameters(arch, q, seed=q), extreme_latents(arch, *size, seed=q))
         for q in (0, 7, 15)
+    ]
+    found += [
+        (extreme_sums(arch, e, seed=e), extreme_latents(arch, *size, seed=e)) for e in (4, 15)
     ]
     return [*found, (random_parameters(arch, seed=1), random_latents(arch, *size, seed=2))]
 

@@ -3,7 +3,7 @@
 Every number of the decoder is a dyadic rational on a known grid within a known range, so that
 every sum stays below 2^53 in units of its finest grid. Float64 then adds and multiplies without
 error, and the order of the additions, fused multiply-adds, threads, vector width and device
-cannot change a bit. `docs/FORMAT.md` has the budget of each layer; `MAX_SUM_BITS` is its worst.
+cannot change a bit. `docs/FORMAT.md` has the budget of each layer.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ ACTIVATION_BITS = 16
 ACTIVATION_LIMIT = 2048.0
 """... in [-2^11, 2^11] (27 bits and a sign)."""
 
-PARAMETER_BITS = 12
-"""Parameters are n * 2^-q with |n| < 2^12 ..."""
+PARAMETER_BITS = 16
+"""Parameters, prior and difference together, are m * 2^-e with |m| < 2^16 ..."""
 
 MAX_EXPONENT = 15
-"""... and 0 <= q <= 15."""
+"""... and 0 <= e <= 15."""
 
 MEAN_BITS = 8
 """The ARM's mean is a multiple of 2^-8 ..."""
@@ -37,11 +37,11 @@ SCALE_OFFSET = 1.0
 
 
 def max_sum_bits(fan_in: int) -> int:
-    """Bits that hold |W x + b + h| in units of 2^-(q + 16), for a layer with `fan_in` inputs.
+    """Bits that hold |W x + b + h| in units of 2^-(e + 16), for a layer with `fan_in` inputs.
 
-    Each product is below 2^(12 + 27); the residual term h is at most 2^27 * 2^15; a bias
-    n * 2^-p is at most 2^12 * 2^(15 + 16), its grid 2^-p being no finer than the sum's because
-    p <= 16. Layers add at most two such sums.
+    Each product is below 2^(16 + 27); the residual term h is at most 2^27 * 2^15; a bias
+    m * 2^-p is below 2^16 * 2^(15 + 16), its grid 2^-p being no finer than the sum's because
+    p <= 16. The layer that adds two products, W x + V c, counts the inputs of both.
     """
     products = fan_in << (PARAMETER_BITS + ACTIVATION_BITS + 11)
     residual = 1 << (ACTIVATION_BITS + 11 + MAX_EXPONENT)

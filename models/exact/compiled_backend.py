@@ -37,7 +37,7 @@ class CompiledBackend:
 
     Args:
         arch: shapes.
-        parameters: for each name of `architecture.tensor_specs`, float64 values n * 2^-q.
+        parameters: for each name of `architecture.tensor_specs`, float64 values m * 2^-e.
     """
 
     def __init__(self, arch: Architecture, parameters: Mapping[str, Array]) -> None:

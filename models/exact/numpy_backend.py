@@ -79,7 +79,7 @@ class NumpyBackend:
 
     Args:
         arch: shapes.
-        parameters: for each name of `architecture.tensor_specs`, float64 values n * 2^-q.
+        parameters: for each name of `architecture.tensor_specs`, float64 values m * 2^-e.
     """
 
     def __init__(self, arch: Architecture, parameters: Mapping[str, Array]) -> None:

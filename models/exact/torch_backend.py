@@ -49,7 +49,7 @@ class TorchBackend:
 
     Args:
         arch: shapes.
-        parameters: for each name of `architecture.tensor_specs`, float64 values n * 2^-q.
+        parameters: for each name of `architecture.tensor_specs`, float64 values m * 2^-e.
         device: where to compute.
     """
 

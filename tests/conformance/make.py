@@ -50,6 +50,7 @@ def synthetic(
         parameter_bytes=len(parameters),
         latent_bytes=len(section),
         pixel_crc=samples_crc(samples),
+        prior=quantised.prior.number,
     )
     return pack(Container(header, parameters, section))
 

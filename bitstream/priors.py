@@ -1,0 +1,144 @@
+"""Priors: decoders that come with the codec, from which a file's decoder is coded as differences.
+
+A prior was learned jointly on many photographs, so most differences of a file are zero. It is part
+of the format: `docs/FORMAT.md`, section 15, lists the priors by their hash and says how one that
+was learned for seven levels and three channels serves other pictures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cache
+from hashlib import sha256
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from givre.bitstream.header import architecture_name
+from givre.bitstream.parameter_section import read_groups, split_tensors
+from givre.errors import UnsupportedError, UsageError
+from givre.models.architecture import NAMED_POINTS, Architecture, TensorSpec, tensor_specs
+
+PRIOR_HASHES: dict[tuple[str, int], str] = {}
+"""(named point, prior's number) to the SHA-256 of the prior's section, in hexadecimal."""
+
+_BASE = {"n_levels": 7, "n_hyper": 3, "n_channels": 3}
+
+
+@dataclass(frozen=True)
+class Prior:
+    """What the parameters of a decoder are when a file codes no difference.
+
+    Attributes:
+        number: as in the header, 1 to 15; 0 for no prior.
+        integers: tensor name to int32 array of the tensor's shape, -4095 to 4095. A tensor that
+            is not there has a prior of zero.
+        exponents: group name to r of 0 to 15: the group's prior is integers * 2^-r. 0 for a group
+            that is not there.
+    """
+
+    number: int
+    integers: Mapping[str, NDArray[np.int32]] = field(default_factory=dict)
+    exponents: Mapping[str, int] = field(default_factory=dict)
+
+    def values(self, arch: Architecture) -> dict[str, NDArray[np.float64]]:
+        """Tensor name to float64 array of the prior itself, exactly.
+
+        Raises UsageError if the prior was made for tensors of another shape.
+        """
+        found = {}
+        for spec in tensor_specs(arch):
+            integers = self.integers.get(spec.name, np.zeros(spec.shape, np.int32))
+            if integers.shape != spec.shape:
+                raise UsageError(
+                    f"the prior's {spec.name} has shape {integers.shape}, it must be {spec.shape}"
+                )
+            exponent = self.exponents.get(spec.group, 0)
+            found[spec.name] = np.ldexp(integers.astype(np.float64), -exponent)
+        return found
+
+
+NO_PRIOR = Prior(0)
+"""The prior of files that have none: zero throughout."""
+
+
+@cache
+def load_prior(arch: Architecture, number: int) -> Prior:
+    """The prior that a file of `arch` names by a number of 0 (none) to 15.
+
+    Raises UnsupportedError if this version has no such prior for `arch`, or if the one that was
+    installed is damaged.
+    """
+    if number == NO_PRIOR.number:
+        return NO_PRIOR
+    point = architecture_name(arch) or "custom"
+    digest = PRIOR_HASHES.get((point, number))
+    if digest is None:
+        raise UnsupportedError(
+            f"prior {number} of a {point} decoder; this version does not have it"
+        )
+    section = read_base_section(
+        files("givre.bitstream") / "priors" / f"{point}-{number}.bin", digest
+    )
+    return build_prior(section, point, arch, number)
+
+
+def read_base_section(path: Traversable, digest: str) -> bytes:
+    """The content of a prior's file; UnsupportedError unless it has the SHA-256 `digest`."""
+    section = path.read_bytes() if path.is_file() else b""
+    if sha256(section).hexdigest() != digest:
+        raise UnsupportedError(f"the prior {path.name} is missing or damaged: install givre again")
+    return section
+
+
+def build_prior(base_section: bytes, point: str, arch: Architecture, number: int) -> Prior:
+    """A prior for `arch` from one that was learned for seven levels and three channels.
+
+    Args:
+        base_section: parameter section of the named point with L = 7, Y = 3, C = 3 and no prior.
+        point: its name.
+        arch: of the file, the same point with L levels, Y hyper grids and C channels.
+        number: of the prior, 1 to 15.
+
+    Raises UnsupportedError unless L is at least 7 and Y = L - 4, CorruptError if the section is
+    not one that an encoder writes.
+    """
+    extra = arch.n_levels - _BASE["n_levels"]
+    if extra < 0 or arch.n_hyper != _BASE["n_hyper"] + extra:
+        raise UnsupportedError(
+            f"a prior for {arch.n_levels} levels and {arch.n_hyper} hyper grids; "
+            "there are only priors for 7 levels or more with 4 hyper grids less"
+        )
+    base_arch = replace(NAMED_POINTS[point], **_BASE)
+    groups = read_groups(base_arch, base_section)
+    base = split_tensors(base_arch, groups)
+    integers = {
+        spec.name: _adapted(spec, base, extra)
+        for spec in tensor_specs(arch)
+        if arch.n_channels == _BASE["n_channels"] or not spec.group.startswith("synthesis.")
+    }
+    used = {spec.group for spec in tensor_specs(arch) if spec.name in integers}
+    exponents = {name: group.exponent for name, group in groups.items() if name in used}
+    return Prior(number, integers, exponents)
+
+
+def _adapted(
+    spec: TensorSpec, base: Mapping[str, NDArray[np.int32]], extra: int
+) -> NDArray[np.int32]:
+    """The prior of one tensor of a decoder that has `extra` levels more than the base."""
+    if spec.group in ("ups.transposed", "ups.preconcat"):
+        kind, stage = spec.name.split(".")[1:3]
+        # Stages count from the coarsest: the finest stages keep their filters.
+        found = base[f"upsampling.{kind}.{max(0, int(stage) - extra)}.weight"]
+    else:
+        found = base[spec.name]
+    if spec.group == "ifce.weight":
+        found = np.pad(found, ((0, 0), (0, 2 * extra)))
+    elif spec.group in ("synthesis.hidden", "synthesis.stabiliser"):
+        found = np.concatenate([found, *[found[:, -1:]] * extra], axis=1)
+    found = found.copy()
+    found.setflags(write=False)
+    return found

@@ -1,0 +1,345 @@
+"""Parameters as differences from a prior, and what a prior is for other pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from fractions import Fraction
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import pytest
+from exact_cases import Array, extreme_sums, header_for, random_latents, random_parameters
+from hypothesis import given
+from hypothesis import strategies as st
+
+from givre.bitstream import priors
+from givre.bitstream.container import Container, pack, samples_crc, unpack
+from givre.bitstream.latents import write_latents
+from givre.bitstream.parameters import QuantisedParameters, read_parameters, write_parameters
+from givre.bitstream.priors import NO_PRIOR, PRIOR_HASHES, Prior, build_prior, load_prior
+from givre.coder.backends import BACKENDS
+from givre.coder.decoder import decode_samples, reconstruct
+from givre.coder.encoder import coded_latents
+from givre.coder.file_info import file_info
+from givre.coder.inspection import inspect_file
+from givre.errors import CorruptError, UnsupportedError, UsageError
+from givre.models.architecture import NAMED_POINTS, Architecture, group_names, tensor_specs
+from givre.models.exact.numpy_backend import NumpyBackend
+from givre.models.geometry import grids
+
+LOP = NAMED_POINTS["lop"]
+BASE = random_parameters(LOP, seed=5)
+SECTION = write_parameters(LOP, BASE)
+TINY = Architecture(2, 1, 2, 1, n_arm_hidden=1, ups_k_size=4, n_levels=4, n_hyper=1, n_channels=1)
+
+
+def with_levels(n_levels: int, channels: int = 3) -> Architecture:
+    return replace(LOP, n_levels=n_levels, n_hyper=n_levels - 4, n_channels=channels)
+
+
+def at_prior(arch: Architecture, prior: Prior) -> QuantisedParameters:
+    """No difference at all."""
+    zeros = {spec.name: np.zeros(spec.shape, np.int32) for spec in tensor_specs(arch)}
+    return QuantisedParameters(zeros, dict.fromkeys(group_names(arch), 0), prior)
+
+
+def single_prior(arch: Architecture, integer: int, exponent: int) -> Prior:
+    """The same prior for every parameter."""
+    integers = {spec.name: np.full(spec.shape, integer, np.int32) for spec in tensor_specs(arch)}
+    return Prior(1, integers, dict.fromkeys(group_names(arch), exponent))
+
+
+# --- differences --------------------------------------------------------------------------------
+
+
+def test_values_are_the_exact_sums() -> None:
+    rng = np.random.default_rng(1)
+    groups = group_names(TINY)
+    base, difference = (
+        {spec.name: rng.integers(-4095, 4096, spec.shape, np.int32) for spec in tensor_specs(TINY)}
+        for _ in range(2)
+    )
+    coarse, fine = ({group: int(rng.integers(0, 16)) for group in groups} for _ in range(2))
+    values = QuantisedParameters(difference, fine, Prior(1, base, coarse)).values(TINY)
+    for spec in tensor_specs(TINY):
+        r, q = coarse[spec.group], fine[spec.group]
+        for p, n, value in zip(
+            base[spec.name].flat, difference[spec.name].flat, values[spec.name].flat, strict=True
+        ):
+            assert Fraction(value) == Fraction(int(p), 1 << r) + Fraction(int(n), 1 << q)
+
+
+@pytest.mark.parametrize("name", NAMED_POINTS)
+def test_differences_come_back(name: str) -> None:
+    arch = NAMED_POINTS[name]
+    quantised = extreme_sums(arch, 15, seed=2)
+    decoded = read_parameters(arch, write_parameters(arch, quantised), quantised.prior)
+    values, expected = decoded.values(arch), quantised.values(arch)
+    for spec in tensor_specs(arch):
+        assert np.array_equal(decoded.integers[spec.name], quantised.integers[spec.name])
+        assert np.array_equal(values[spec.name], expected[spec.name])
+        assert (np.abs(values[spec.name]) == (2**16 - 1) * 2.0**-15).all()
+
+
+def test_a_file_at_its_prior_spends_nothing() -> None:
+    prior = single_prior(TINY, -77, 4)
+    assert write_parameters(TINY, at_prior(TINY, prior)) == b""
+    values = read_parameters(TINY, b"", prior).values(TINY)
+    assert all((tensor == -77 / 16).all() for tensor in values.values())
+
+
+@pytest.mark.parametrize(
+    ("base", "r", "difference", "q"),
+    [(4095, 11, 15, 15), (-4095, 11, -15, 15), (15, 4, 4095, 0), (-15, 4, -4095, 0)],
+)
+def test_sums_end_at_sixteen_bits(base: int, r: int, difference: int, q: int) -> None:
+    """(2^16 - 1) steps of the finer of both exponents are the most."""
+    prior = single_prior(TINY, base, r)
+    quantised = at_prior(TINY, prior)
+    tensor = quantised.integers["ifce.0.bias"]
+    exponents = {**quantised.exponents, "ifce.bias": q}
+    tensor[0] = difference
+    within = replace(quantised, exponents=exponents)
+    data = write_parameters(TINY, within)
+    assert read_parameters(TINY, data, prior).integers["ifce.0.bias"][0] == difference
+    away = 1 if difference > 0 else -1
+    if r > q:
+        beyond = replace(within, prior=single_prior(TINY, base + away, r))
+    else:
+        beyond = within
+        tensor[0] += away
+    with pytest.raises(UsageError, match=r"parameters of ifce\.bias must be less than 2\^16 steps"):
+        write_parameters(TINY, beyond)
+
+
+def test_a_sum_of_more_bits_is_corrupt() -> None:
+    quantised = random_parameters(TINY, seed=1)
+    fine = replace(quantised, exponents=dict.fromkeys(quantised.exponents, 15))
+    data = write_parameters(TINY, fine)
+    assert read_parameters(TINY, data, single_prior(TINY, 1, 0)).prior.number == 1
+    with pytest.raises(
+        CorruptError, match=r"of arm\.hidden must be less than 2\^16 steps of 2\^-15"
+    ):
+        read_parameters(TINY, data, single_prior(TINY, 3, 0))
+
+
+def test_the_step_of_a_group_without_differences_does_not_count() -> None:
+    """4095 is 2^27 steps of 2^-15, but the step is not written."""
+    quantised = at_prior(TINY, single_prior(TINY, 4095, 0))
+    fine = replace(quantised, exponents=dict.fromkeys(quantised.exponents, 15))
+    assert write_parameters(TINY, fine) == b""
+
+
+@given(st.binary(max_size=60), st.integers(-4095, 4095), st.integers(0, 15))
+def test_random_sections_decode_or_are_corrupt(data: bytes, integer: int, exponent: int) -> None:
+    prior = single_prior(TINY, integer, exponent)
+    try:
+        decoded = read_parameters(TINY, data, prior)
+    except CorruptError:
+        return
+    for spec in tensor_specs(TINY):
+        finest = max(exponent, decoded.exponents[spec.group])
+        steps = decoded.values(TINY)[spec.name] * 2.0**finest
+        assert np.array_equal(steps, np.rint(steps))
+        assert np.abs(steps).max() < 2**16
+
+
+def test_a_prior_of_other_shapes_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"prior's ifce\.0\.weight has shape \(1, 4\), it must be"):
+        single_prior(TINY, 1, 0).values(replace(TINY, n_hyper=0))
+
+
+# --- priors for other pictures ------------------------------------------------------------------
+
+
+def test_a_prior_for_its_own_architecture_is_what_was_learned() -> None:
+    prior = build_prior(SECTION, "lop", LOP, 3)
+    assert prior.number == 3
+    assert prior.exponents == read_parameters(LOP, SECTION).exponents
+    values, expected = prior.values(LOP), BASE.values(LOP)
+    assert all(np.array_equal(values[name], expected[name]) for name in expected)
+
+
+@pytest.mark.parametrize("n_levels", [8, 9, 15])
+def test_a_prior_for_more_levels(n_levels: int) -> None:
+    extra, arch = n_levels - 7, with_levels(n_levels)
+    values, base = build_prior(SECTION, "lop", arch, 1).values(arch), BASE.values(LOP)
+    for level in range(3):
+        weight = values.pop(f"ifce.{level}.weight")
+        assert np.array_equal(weight[:, : 9 - level], base[f"ifce.{level}.weight"])
+        assert weight[:, 9 - level :].shape == (2, 2 * extra)
+        assert not weight[:, 9 - level :].any()
+    for kind in ("transposed", "preconcat"):
+        stages = [values.pop(f"upsampling.{kind}.{s}.weight") for s in range(n_levels - 1)]
+        for from_finest in range(n_levels - 1):
+            known = base[f"upsampling.{kind}.{max(0, 5 - from_finest)}.weight"]
+            assert np.array_equal(stages[n_levels - 2 - from_finest], known)
+    for name in ("synthesis.hidden.weight", "synthesis.stabiliser.weight"):
+        weight = values.pop(name)
+        for level in range(n_levels):
+            assert np.array_equal(weight[:, level], base[name][:, min(level, 6)])
+    assert all(np.array_equal(value, base[name]) for name, value in values.items())
+
+
+@pytest.mark.parametrize("channels", [1, 2, 4])
+def test_a_prior_for_other_channels_leaves_the_synthesis_out(channels: int) -> None:
+    arch = with_levels(7, channels)
+    prior = build_prior(SECTION, "lop", arch, 1)
+    base = BASE.values(LOP)
+    for name, value in prior.values(arch).items():
+        if name.startswith("synthesis."):
+            assert not value.any()
+        else:
+            assert np.array_equal(value, base[name])
+    assert not any(group.startswith("synthesis.") for group in prior.exponents)
+
+
+def test_a_coarser_level_of_zeros_changes_nothing() -> None:
+    """Each grid meets the filters and weights that it was learned with."""
+    arch, size = with_levels(8), (70, 45)
+    deep = NumpyBackend(arch, build_prior(SECTION, "lop", arch, 1).values(arch))
+    shallow = NumpyBackend(LOP, BASE.values(LOP))
+    latents = random_latents(LOP, *size, seed=1)
+    added = [np.zeros((grid.height, grid.width)) for grid in grids(arch, *size)[-2:]]
+    for level in range(3):
+        expected = shallow.features(grids(LOP, *size)[level + 1 :], latents[level + 1 :], level)
+        coarser = [*latents[level + 1 :], *added]
+        found = deep.features(grids(arch, *size)[level + 1 :], coarser, level)
+        assert np.array_equal(found, expected)
+        assert np.unique(expected).size > 5
+    main = [y for g, y in zip(grids(LOP, *size), latents, strict=True) if not g.hyper]
+
+    def picture(backend: NumpyBackend, main: list[Array]) -> Array:
+        return backend.normalised_rows(main[0], backend.stack(main), 0, size[1])
+
+    assert np.array_equal(picture(deep, [*main, added[0]]), picture(shallow, main))
+
+
+@pytest.mark.parametrize(("n_levels", "n_hyper"), [(6, 2), (2, 0), (7, 2), (8, 3), (7, 4)])
+def test_there_are_no_priors_for_other_grids(n_levels: int, n_hyper: int) -> None:
+    arch = replace(LOP, n_levels=n_levels, n_hyper=n_hyper)
+    with pytest.raises(UnsupportedError, match=f"prior for {n_levels} levels and {n_hyper} hyper"):
+        build_prior(SECTION, "lop", arch, 1)
+
+
+def test_a_priors_arrays_cannot_be_changed() -> None:
+    prior = build_prior(SECTION, "lop", LOP, 1)
+    for integers in prior.integers.values():
+        with pytest.raises(ValueError, match="read-only"):
+            integers[0] = 1
+
+
+# --- priors by number ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
+    """Prior 15 of lop, as if it had come with the package; gives its file."""
+    path = tmp_path / "priors" / "lop-15.bin"
+    path.parent.mkdir()
+    path.write_bytes(SECTION)
+    monkeypatch.setattr(priors, "files", {"givre.bitstream": tmp_path}.__getitem__)
+    monkeypatch.setitem(PRIOR_HASHES, ("lop", 15), sha256(SECTION).hexdigest())
+    load_prior.cache_clear()
+    yield path
+    load_prior.cache_clear()
+
+
+def file_with_prior(arch: Architecture) -> tuple[bytes, np.ndarray]:
+    """A file that names prior 15 and differs from it in two groups, and its samples."""
+    quantised = at_prior(arch, load_prior(arch, 15))
+    quantised.integers["arm.output.bias"][:] = -3, 5
+    quantised.integers["synthesis.output.bias"][0] = 7
+    exponents = {**quantised.exponents, "arm.bias": 4, "synthesis.bias": 5}
+    quantised = replace(quantised, exponents=exponents)
+    latents = random_latents(arch, 19, 13, seed=3)
+    backend = NumpyBackend(arch, quantised.values(arch))
+    header = replace(header_for(arch, 19, 13), prior=15)
+    parameters = write_parameters(arch, quantised)
+    section = write_latents(coded_latents(backend, header, latents))
+    samples = reconstruct(backend, header, latents, 1)
+    header = replace(
+        header,
+        parameter_bytes=len(parameters),
+        latent_bytes=len(section),
+        pixel_crc=samples_crc(samples),
+    )
+    return pack(Container(header, parameters, section)), samples
+
+
+@pytest.mark.parametrize(("n_levels", "channels"), [(7, 3), (9, 3), (8, 1)])
+def test_files_with_a_prior_are_decoded(installed: Path, n_levels: int, channels: int) -> None:
+    arch = with_levels(n_levels, channels)
+    data, samples = file_with_prior(arch)
+    assert unpack(data).header.prior == 15
+    assert len(unpack(data).parameters) < 20 < len(SECTION)
+    for kernels in BACKENDS:
+        assert np.array_equal(decode_samples(data, threads=1, kernels=kernels), samples)
+    assert np.array_equal(inspect_file(data, threads=1).samples, samples)
+
+
+def test_a_file_whose_prior_is_missing_is_described_but_not_decoded(
+    installed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, _ = file_with_prior(LOP)
+    monkeypatch.delitem(PRIOR_HASHES, ("lop", 15))
+    load_prior.cache_clear()
+    assert file_info(data)["prior"] == 15
+    assert file_info(data)["crc_ok"]
+    for decode in (decode_samples, inspect_file):
+        with pytest.raises(UnsupportedError, match="prior 15 of a lop decoder"):
+            decode(data)
+
+
+def test_a_prior_is_loaded_once(installed: Path) -> None:
+    first = load_prior(LOP, 15)
+    installed.unlink()
+    assert load_prior(LOP, 15) is first
+
+
+@pytest.mark.parametrize("content", [SECTION[:-1], SECTION + b"\1", b"", None])
+def test_a_damaged_prior_is_not_used(installed: Path, content: bytes | None) -> None:
+    if content is None:
+        installed.unlink()
+    else:
+        installed.write_bytes(content)
+    with pytest.raises(UnsupportedError, match=r"lop-15\.bin is missing or damaged"):
+        load_prior(LOP, 15)
+
+
+@pytest.mark.parametrize(
+    ("arch", "number"),
+    [
+        (LOP, 14),
+        (LOP, 16),
+        (LOP, -1),
+        (NAMED_POINTS["hop"], 15),
+        (replace(LOP, n_spatial=7), 15),
+        (replace(LOP, n_levels=6, n_hyper=2), 15),
+    ],
+)
+def test_priors_that_there_are_not(installed: Path, arch: Architecture, number: int) -> None:
+    with pytest.raises(UnsupportedError, match="prior"):
+        load_prior(arch, number)
+
+
+def test_no_prior_is_zero_for_every_architecture() -> None:
+    for arch in (TINY, LOP, with_levels(15, 4)):
+        assert load_prior(arch, 0) is NO_PRIOR
+        values = NO_PRIOR.values(arch)
+        assert list(values) == [spec.name for spec in tensor_specs(arch)]
+        assert not any(value.any() for value in values.values())
+
+
+@pytest.mark.parametrize(("point", "number"), list(PRIOR_HASHES))
+def test_installed_priors_serve_every_picture(point: str, number: int) -> None:
+    for n_levels in range(7, 16):
+        for channels in range(1, 5):
+            arch = replace(
+                NAMED_POINTS[point], n_levels=n_levels, n_hyper=n_levels - 4, n_channels=channels
+            )
+            prior = load_prior(arch, number)
+            assert write_parameters(arch, at_prior(arch, prior)) == b""
+            assert any(value.any() for value in prior.values(arch).values())
