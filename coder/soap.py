@@ -2,17 +2,21 @@
 
 "SOAP: Improving and Stabilizing Shampoo using Adam" (Vyas et al., 2024). Every tensor of two or
 more dimensions is seen as a matrix (out, everything else); vectors are joined and get plain Adam.
-The tensors of a decoder are tiny, so a step costs as much as the number of torch calls it makes.
+All state lies in one flat buffer. On the CPU a compiled kernel can do a step on it, which is
+faster: the tensors of a decoder are tiny, and in torch a step costs as much as its many calls.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import sqrt
+from math import inf, sqrt
 
+import numpy as np
 import torch
 from torch import Tensor
+
+from givre.models.fused.soap_step import CLIP_EPSILON, soap_step
 
 
 @dataclass(frozen=True)
@@ -39,41 +43,49 @@ class SoapSettings:
 _DEFAULTS = SoapSettings()
 
 
+class _Buffer:
+    """A flat buffer from which matrices are taken one after the other."""
+
+    def __init__(self, like: Tensor, size: int) -> None:
+        self.flat = like.new_zeros(size)
+        self._taken = 0
+
+    def take(self, rows: int, columns: int) -> Tensor:
+        start, self._taken = self._taken, self._taken + rows * columns
+        return self.flat[start : self._taken].view(rows, columns)
+
+
 class _Side:
     """One side of a matrix: Shampoo's factor and its eigenbasis."""
 
-    def __init__(self, like: Tensor, size: int) -> None:
-        self.factor = like.new_zeros(size, size)
-        self.basis = torch.eye(size).to(like)
+    def __init__(self, buffer: _Buffer, size: int) -> None:
+        self.factor, self.basis = buffer.take(size, size), buffer.take(size, size)
+        self.basis.fill_diagonal_(1)
 
     def accumulate(self, outer: Tensor, share: float) -> None:
         self.factor.lerp_(outer, share)
 
+    def places(self) -> tuple[int, int]:
+        return int(self.factor.storage_offset()), int(self.basis.storage_offset())
+
     def restart_basis(self) -> None:
-        self.basis = torch.linalg.eigh(self.factor).eigenvectors.flip(1)
+        self.basis.copy_(torch.linalg.eigh(self.factor).eigenvectors.flip(1))
 
     def refresh(self) -> Tensor:
         """One power iteration, then QR; returns the new order of the basis vectors."""
         product = self.factor @ self.basis
         order = torch.argsort((self.basis * product).sum(0), descending=True)
-        self.basis = torch.linalg.qr(product[:, order]).Q
+        self.basis.copy_(torch.linalg.qr(product[:, order]).Q)
         return order
 
 
 class _Matrix:
-    """State of one tensor that is preconditioned on its rows, its columns or both."""
+    """State of a matrix that is preconditioned on its rows, its columns, both or none."""
 
-    def __init__(self, parameter: Tensor, settings: SoapSettings) -> None:
-        self.parameter = parameter
-        like = parameter.detach().reshape(parameter.shape[0], -1)
-        self.mean, self.square = torch.zeros_like(like), torch.zeros_like(like)
-        rows, columns = (1 < n <= settings.max_dim for n in like.shape)
-        self.rows = _Side(like, like.shape[0]) if rows else None
-        self.columns = _Side(like, like.shape[1]) if columns else None
-
-    def gradient(self) -> Tensor:
-        grad = self.parameter.grad
-        return torch.zeros_like(self.mean) if grad is None else grad.reshape(self.mean.shape)
+    def __init__(self, buffer: _Buffer, shape: tuple[int, int], sides: tuple[bool, bool]) -> None:
+        self.mean, self.square = buffer.take(*shape), buffer.take(*shape)
+        self.rows = _Side(buffer, shape[0]) if sides[0] else None
+        self.columns = _Side(buffer, shape[1]) if sides[1] else None
 
     def accumulate(self, grad: Tensor, share: float) -> None:
         if self.rows:
@@ -81,22 +93,18 @@ class _Matrix:
         if self.columns:
             self.columns.accumulate(grad.t() @ grad, share)
 
-    def rotate(self, x: Tensor) -> Tensor:
-        if self.rows:
-            x = self.rows.basis.t() @ x
-        return x @ self.columns.basis if self.columns else x
-
-    def rotate_back(self, x: Tensor) -> Tensor:
-        if self.rows:
-            x = self.rows.basis @ x
-        return x @ self.columns.basis.t() if self.columns else x
+    def update(self, grad: Tensor, settings: SoapSettings) -> Tensor:
+        """Take in a gradient; the direction in which the matrix shall go."""
+        self.mean.lerp_(grad, 1 - settings.betas[0])
+        self.square.lerp_(self._rotate(grad).square(), 1 - settings.betas[1])
+        return self._rotate_back(self._rotate(self.mean) / (self.square.sqrt() + settings.eps))
 
     def refresh(self) -> None:
         """Update the bases; the second moment, which lives in them, follows their order."""
         if self.rows:
-            self.square = self.square[self.rows.refresh()]
+            self.square.copy_(self.square[self.rows.refresh()])
         if self.columns:
-            self.square = self.square[:, self.columns.refresh()]
+            self.square.copy_(self.square[:, self.columns.refresh()])
 
     def restart_bases(self) -> None:
         for side in (self.rows, self.columns):
@@ -110,86 +118,149 @@ class _Matrix:
                 found |= {f"{name}.factor": side.factor, f"{name}.basis": side.basis}
         return found
 
-    def load(self, state: dict[str, Tensor]) -> None:
-        self.mean, self.square = (state[k].clone().to(self.mean) for k in ("mean", "square"))
-        for name, side in (("rows", self.rows), ("columns", self.columns)):
-            if side:
-                side.factor = state[f"{name}.factor"].clone().to(self.mean)
-                side.basis = state[f"{name}.basis"].clone().to(self.mean)
+    def places(self) -> list[int]:
+        """Where its matrices start in the buffer, as `soap_step` wants it; -1 for none."""
+        found = [self.mean.storage_offset(), self.square.storage_offset()]
+        for side in (self.rows, self.columns):
+            found += side.places() if side else (-1, -1)
+        return [int(place) for place in found]
+
+    def _rotate(self, x: Tensor) -> Tensor:
+        if self.rows:
+            x = self.rows.basis.t() @ x
+        return x @ self.columns.basis if self.columns else x
+
+    def _rotate_back(self, x: Tensor) -> Tensor:
+        if self.rows:
+            x = self.rows.basis @ x
+        return x @ self.columns.basis.t() if self.columns else x
 
 
 class Soap:
     """Optimiser over a fixed list of tensors that have gradients.
 
     Args:
-        parameters: tensors to optimise in place.
+        parameters: tensors to optimise in place, on one device and of one type.
         settings: constants.
     """
 
     def __init__(self, parameters: Sequence[Tensor], settings: SoapSettings = _DEFAULTS) -> None:
         self._settings = settings
-        self._all = [p.detach() for p in parameters]
-        self._matrices = [_Matrix(p, settings) for p in parameters if p.dim() > 1]
-        self._vectors = [p for p in parameters if p.dim() <= 1]
-        joined = torch.cat([p.detach().reshape(-1) for p in self._vectors] or [torch.zeros(0)])
-        self._mean, self._square = torch.zeros_like(joined), torch.zeros_like(joined)
+        # Matrices first: then the vectors lie together and make one matrix without bases.
+        self._parameters = sorted(parameters, key=lambda p: p.dim() <= 1)
+        self._values = [p.detach() for p in self._parameters]
+        self._sizes = [p.numel() for p in self._values]
+        matrices = [(len(p), p.numel() // len(p)) for p in self._values if p.dim() > 1]
+        n_joined = sum(self._sizes[len(matrices) :])
+        self._shapes = [*matrices, (1, n_joined)]
+        sides = [(_has_basis(r, settings), _has_basis(c, settings)) for r, c in matrices]
+        sides.append((False, False))
+        size = sum(
+            2 * (r * c + by_row * r * r + by_column * c * c)
+            for (r, c), (by_row, by_column) in zip(self._shapes, sides, strict=True)
+        )
+        buffer = _Buffer(self._values[0], size)
+        self._state = buffer.flat
+        self._matrices = [
+            _Matrix(buffer, shape, side) for shape, side in zip(self._shapes, sides, strict=True)
+        ]
+        starts = np.cumsum([0, *(r * c for r, c in matrices)])
+        self._table = np.array(
+            [
+                (start, *shape, *matrix.places())
+                for start, shape, matrix in zip(starts, self._shapes, self._matrices, strict=True)
+            ]
+        )
+        # The kernel's copy of the tensors, and the same as views of their shapes.
+        self._joined_values = self._state.new_empty(sum(self._sizes))
+        self._shaped_values = self._shaped(self._joined_values)
         self._step = 0
 
     @torch.no_grad()
-    def step(self, learning_rate: float) -> None:
-        """Update every tensor from its `.grad`. The first call only starts the preconditioner."""
-        s, t = self._settings, self._step
+    def step(self, learning_rate: float, clip_norm: float = inf, compiled: bool = False) -> None:
+        """Update every tensor from its `.grad`. The first call only starts the preconditioner.
+
+        Args:
+            learning_rate: of this step.
+            clip_norm: a gradient of a larger norm, over all tensors, is scaled down to it.
+            compiled: let one compiled kernel do it, which is for float32 on the CPU; the results
+                are the same up to rounding.
+        """
+        t = self._step
         self._step += 1
-        gradients = [matrix.gradient() for matrix in self._matrices]
+        gradient = torch.cat([_gradient(p) for p in self._parameters])
         if t == 0:
-            for matrix, grad in zip(self._matrices, gradients, strict=True):
-                matrix.accumulate(grad, 1 - s.shampoo_beta)
+            for matrix, grad in zip(
+                self._matrices, self._split(_clip(gradient, clip_norm)), strict=True
+            ):
+                matrix.accumulate(grad, 1 - self._settings.shampoo_beta)
                 matrix.restart_bases()
             return
-        size = learning_rate * sqrt(1 - s.betas[1] ** t) / (1 - s.betas[0] ** t)
-        torch._foreach_mul_(self._all, 1 - learning_rate * s.weight_decay)
-        for matrix, grad in zip(self._matrices, gradients, strict=True):
-            matrix.mean.lerp_(grad, 1 - s.betas[0])
-            matrix.square.lerp_(matrix.rotate(grad).square_(), 1 - s.betas[1])
-            direction = matrix.rotate(matrix.mean) / (matrix.square.sqrt() + s.eps)
-            update = matrix.rotate_back(direction).reshape(matrix.parameter.shape)
-            matrix.parameter.sub_(update, alpha=size)
-            matrix.accumulate(grad, 1 - s.shampoo_beta)
-            if t % s.refresh_every == 0:
+        betas = self._settings.betas
+        size = learning_rate * sqrt(1 - betas[1] ** t) / (1 - betas[0] ** t)
+        decay = 1 - learning_rate * self._settings.weight_decay
+        if compiled:
+            self._step_compiled(gradient, clip_norm, decay, size)
+        else:
+            self._step_in_torch(_clip(gradient, clip_norm), decay, size)
+        if t % self._settings.refresh_every == 0:
+            for matrix in self._matrices:
                 matrix.refresh()
-        self._step_vectors(size)
-
-    def _step_vectors(self, size: float) -> None:
-        if not self._vectors:
-            return
-        s = self._settings
-        parts = [torch.zeros_like(p) if p.grad is None else p.grad for p in self._vectors]
-        grad = torch.cat([part.reshape(-1) for part in parts])
-        self._mean.lerp_(grad, 1 - s.betas[0])
-        self._square.lerp_(grad.square(), 1 - s.betas[1])
-        update = self._mean / (self._square.sqrt() + s.eps)
-        pieces = [
-            piece.reshape(p.shape)
-            for p, piece in zip(
-                self._vectors, torch.split(update, [p.numel() for p in self._vectors]), strict=True
-            )
-        ]
-        torch._foreach_add_(self._vectors, pieces, alpha=-size)
 
     def state_tensors(self) -> dict[str, Tensor]:
-        """All state as named tensors, for a checkpoint."""
-        found = {"step": torch.tensor(self._step), "mean": self._mean, "square": self._square}
-        for i, matrix in enumerate(self._matrices):
+        """All state as named tensors, for a checkpoint; not copies."""
+        *matrices, joined = self._matrices
+        found = {"step": torch.tensor(self._step)}
+        found |= {name: value[0] for name, value in joined.state().items()}
+        for i, matrix in enumerate(matrices):
             found |= {f"{i}.{name}": value for name, value in matrix.state().items()}
         return found
 
     def load_state_tensors(self, state: dict[str, Tensor]) -> None:
-        """Take back what `state_tensors` gave; KeyError when something is missing."""
+        """Take back a state. Raises KeyError or RuntimeError when it does not fit."""
+        own = self.state_tensors()
         self._step = int(state["step"])
-        self._mean = state["mean"].clone().to(self._mean)
-        self._square = state["square"].clone().to(self._square)
-        for i, matrix in enumerate(self._matrices):
-            prefix = f"{i}."
-            matrix.load(
-                {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
-            )
+        for name in own.keys() - {"step"}:
+            own[name].copy_(state[name])
+
+    def _step_in_torch(self, gradient: Tensor, decay: float, size: float) -> None:
+        torch._foreach_mul_(self._values, decay)
+        parts = self._split(gradient)
+        updates = []
+        for matrix, grad in zip(self._matrices, parts, strict=True):
+            updates.append(matrix.update(grad, self._settings).reshape(-1))
+            matrix.accumulate(grad, 1 - self._settings.shampoo_beta)
+        torch._foreach_sub_(self._values, self._shaped(torch.cat(updates)), alpha=size)
+
+    def _step_compiled(self, gradient: Tensor, clip_norm: float, decay: float, size: float) -> None:
+        s = self._settings
+        shares = (1 - s.betas[0], 1 - s.betas[1], 1 - s.shampoo_beta)
+        constants = np.array([clip_norm, decay, size, *shares, s.eps])
+        flat, shaped = self._joined_values, self._shaped_values
+        torch._foreach_copy_(shaped, self._values)
+        soap_step(self._table, flat.numpy(), gradient.numpy(), self._state.numpy(), constants)
+        torch._foreach_copy_(self._values, shaped)
+
+    def _split(self, flat: Tensor) -> list[Tensor]:
+        """The matrices that lie in a flat tensor."""
+        parts = torch.split(flat, [r * c for r, c in self._shapes])
+        return [part.view(shape) for part, shape in zip(parts, self._shapes, strict=True)]
+
+    def _shaped(self, flat: Tensor) -> list[Tensor]:
+        """The tensors that lie in a flat one, in their own shapes."""
+        parts = torch.split(flat, self._sizes)
+        return [part.view(v.shape) for part, v in zip(parts, self._values, strict=True)]
+
+
+def _has_basis(size: int, settings: SoapSettings) -> bool:
+    return 1 < size <= settings.max_dim
+
+
+def _gradient(parameter: Tensor) -> Tensor:
+    grad = parameter.grad
+    return (torch.zeros_like(parameter) if grad is None else grad).reshape(-1)
+
+
+def _clip(gradient: Tensor, largest: float) -> Tensor:
+    """Scale a gradient down to a norm, as torch's `clip_grad_norm_` does."""
+    return gradient * torch.clamp(largest / (gradient.norm() + CLIP_EPSILON), max=1)

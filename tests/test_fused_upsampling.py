@@ -15,7 +15,7 @@ from givre.errors import UsageError
 from givre.models import upsampling
 from givre.models.architecture import NAMED_POINTS
 from givre.models.fused.plane_filters import BLOCK_ROWS
-from givre.models.fused.upsampling import SMALL_STAGE, fused_upsample
+from givre.models.fused.upsampling import SMALL_STAGE, fused_dense, fused_upsample
 from givre.models.geometry import level_size
 from givre.models.upsampling import TRAINING_FORM, Upsampling, upsample
 
@@ -326,3 +326,20 @@ def test_another_padding_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(upsampling, "PRECONCAT_PADDING", "zeros")
     with pytest.raises(UsageError, match="continues grids by their borders only"):
         fused(case((12, 9)))
+
+
+@pytest.mark.parametrize("largest", [0, 100, 1 << 30])
+def test_stages_may_all_be_coarse_or_none(largest: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("givre.models.fused.upsampling.SMALL_STAGE", largest)
+    assert_equals_torch(case((37, 70), channels=(2, 1, 0, 3, 1), n_filters=(2, 3)))
+
+
+def test_a_models_grids_give_what_its_pyramid_gives() -> None:
+    c = case((37, 70))
+    grids = [latent.detach()[0, 0].requires_grad_() for latent in c.latents]
+    dense = fused_dense(grids, c.transposed, c.preconcat, 1)
+    assert torch.equal(dense, fused(c))
+    found = torch.autograd.grad(dense, grids, c.grad_dense)
+    for grad, expected in zip(found, gradients(fused(c), c), strict=False):
+        assert torch.equal(grad, expected[0, 0])
+    assert torch.equal(fused_dense(grids[-1:], [], [], 1), c.latents[-1])

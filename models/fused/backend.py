@@ -10,8 +10,9 @@ from torch import Tensor
 from givre.models.codec_model import CodecModel
 from givre.models.fused.distortion import fused_distortion
 from givre.models.fused.latents import FusedLatents
+from givre.models.fused.module_parameters import parameters_of
 from givre.models.fused.rate import fused_rate
-from givre.models.fused.upsampling import fused_upsample
+from givre.models.fused.upsampling import fused_dense
 from givre.models.geometry import Grid
 from givre.models.latents import ProxySettings, hard_latents
 
@@ -28,6 +29,16 @@ class FusedFittedLatents:
         self._inner = FusedLatents([(g.height, g.width) for g in grids], threads)
         self._proxies: list[Tensor] = []
         self._made_for: ProxySettings | None = None
+
+    def start(self, values: Sequence[Tensor], gain: float) -> None:
+        """Begin at `values` (H_i, W_i), which are on the symbols' scale: gain * u."""
+        for u, value in zip(self._inner.latents, values, strict=True):
+            u.copy_(value / gain)
+        self._made_for = None
+
+    def values(self) -> list[Tensor]:
+        """The fitted values u (H_i, W_i), before the gain; not copies."""
+        return self._inner.latents
 
     def proxy(self, settings: ProxySettings) -> list[Tensor]:
         """Stand-ins for the rounded latents; those that the last update made, if it made them."""
@@ -81,11 +92,12 @@ class FusedOperations:
 
     def upsample(self, model: CodecModel, latents: Sequence[Tensor]) -> Tensor:
         """Dense representation (1, L, H, W); see `CodecModel.dense`."""
-        stages = range(model.arch.n_levels - 1)
-        return fused_upsample(
-            model.main(latents),
-            [model.get_parameter(f"upsampling.transposed.{s}.weight") for s in stages],
-            [model.get_parameter(f"upsampling.preconcat.{s}.weight") for s in stages],
+        filters = model.upsampling
+        pairs = zip(model.grids, latents, strict=True)
+        return fused_dense(
+            [latent for grid, latent in pairs if not grid.hyper],
+            list(parameters_of(filters.transposed)),
+            list(parameters_of(filters.preconcat)),
             self._threads,
         )
 

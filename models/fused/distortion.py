@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from givre.models.fused import pool
+from givre.models.fused.module_parameters import parameters_of
 from givre.models.fused.pixel_network import (
     PixelWeights,
     pixel_backward,
@@ -26,7 +27,8 @@ from givre.models.fused.residual_adjoint import residual_backward
 from givre.models.fused.residual_layers import error_gradient, last_forward, residual_forward
 from givre.models.synthesis import Synthesis
 
-_FEW_BLOCKS = 8
+_CHUNK_PIXELS = 1 << 12  # at least, or a chunk takes less time than its call
+_FEW_BLOCKS = _CHUNK_PIXELS // BLOCK
 _FEW_ROWS = 4
 
 
@@ -56,6 +58,7 @@ class _Layers:
         self._plane_shape = (channels, self._height, self._width)
         self._dense, self._threads = dense.reshape(len(dense), -1), threads
         self._blocks = -(-self._dense.shape[1] // BLOCK)
+        self._few_rows = _few_rows(self._width)
         self._inputs: list[Floats] = []
 
     def forward(self) -> Floats:
@@ -92,7 +95,7 @@ class _Layers:
             ),
             self._height,
             self._threads,
-            _FEW_ROWS,
+            self._few_rows,
         )
         return normalised
 
@@ -162,14 +165,14 @@ class _Layers:
             lambda first, last: residual_forward(source, weight, bias, destination, first, last),
             self._height,
             self._threads,
-            _FEW_ROWS,
+            self._few_rows,
         )
         return destination
 
     def _layer_backward(self, index: int, gradient: Floats) -> tuple[Floats, Doubles]:
         """Gradients of a layer's input, before its ReLU, and of the layer's parameters."""
         destination = self._planes()
-        parts = pool.chunks(self._height, _FEW_ROWS)
+        parts = pool.chunks(self._height, self._few_rows)
         weight, bias = self._residual[index]
         sums = np.empty((len(parts), weight.size + bias.size))
         pool.run_tasks(
@@ -255,7 +258,7 @@ def fused_synthesis(synthesis: Synthesis, dense: Tensor, threads: int) -> Tensor
 def _squared_error(planes: Floats, target: Tensor, span: Tensor, threads: int) -> float:
     """Mean squared error of samples (C, H, W), which its gradient replaces."""
     wanted, spans = _planes_of(target), np.ascontiguousarray(span.detach().numpy())
-    parts = pool.chunks(planes.shape[1], _FEW_ROWS)
+    parts = pool.chunks(planes.shape[1], _few_rows(planes.shape[2]))
     sums = np.empty(len(parts))
     scale = np.float32(1 / planes.size)
 
@@ -266,12 +269,17 @@ def _squared_error(planes: Floats, target: Tensor, span: Tensor, threads: int) -
     return float(sums.sum()) / planes.size
 
 
+def _few_rows(width: int) -> int:
+    """Least number of rows in a chunk."""
+    return max(_FEW_ROWS, _CHUNK_PIXELS // width)
+
+
 def _parameters(synthesis: Synthesis) -> list[Tensor]:
     """The synthesis' parameters: hidden, output and residual layers, then the stabiliser.
 
     Every layer's weight comes before its bias.
     """
-    return list(synthesis.parameters())
+    return list(parameters_of(synthesis))
 
 
 def _planes_of(batch: Tensor) -> Floats:

@@ -136,12 +136,12 @@ def extract_feature_backward(
 
 @compiled(
     "void(float32[::1], float32[::1], int64, int64, int64, float32[::1], int64[:, ::1],"
-    " float32[:, ::1], float32[:, ::1])",
+    " float32[:, :, ::1], float32[:, ::1])",
     fastmath=FLAGS,
 )
 def collect_gradient(
     chunk: Floats, next_chunk: Floats, stride: int, first: int, last: int,
-    maps_gradient: Floats, sources: Integers, factors: Floats, gradient: Floats,
+    maps_gradient: Floats, sources: Integers, weights: Floats, gradient: Floats,
 ) -> None:  # fmt: skip
     """Add up the gradient of some rows of a grid.
 
@@ -153,14 +153,15 @@ def collect_gradient(
         first: first row.
         last: end of the rows.
         maps_gradient: flat.
-        sources: (n, 3), extractors that read the grid: start of the first feature's map on the
-            grid's level, its stride, and the distance between features.
-        factors: (n, F), their weights for the grid.
-        gradient: (H, W), the rows are written.
+        sources: (n, 5), extractors that read the grid: start of the first feature's map on the
+            grid's level, its stride, the distance between features, number of the extractor and
+            column of its weight.
+        weights: (extractors, F, n_in).
+        gradient: (last - first, W), written.
     """
     width = gradient.shape[1]
     for y in range(first, last):
-        row = gradient[y]
+        row = gradient[y - first]
         at = (y - first + MARGIN) * stride + MARGIN
         own = chunk[at : at + width]
         for x in range(width):
@@ -169,6 +170,8 @@ def collect_gradient(
             at = (y - (last - MARGIN)) * stride + MARGIN
             _add_scaled(row, next_chunk[at : at + width], np.float32(1))
         for i in range(sources.shape[0]):
-            for feature in range(factors.shape[1]):
+            extractor, column = sources[i, 3], sources[i, 4]
+            for feature in range(weights.shape[1]):
                 at = sources[i, 0] + feature * sources[i, 2] + y * sources[i, 1]
-                _add_scaled(row, maps_gradient[at : at + width], factors[i, feature])
+                factor = weights[extractor, feature, column]
+                _add_scaled(row, maps_gradient[at : at + width], factor)

@@ -16,7 +16,7 @@ from givre.models.fused.noise import Floats
 from givre.models.latents import ADAM_BETAS, ADAM_EPS, ProxySettings
 from givre.models.noise import NOISE_BLOCK, noise_key
 
-_FEW_BLOCKS = 64
+_FEW_BLOCKS = 256  # fewer take less time than it takes to call the kernel
 _NONE = np.empty(0, np.float32)
 
 
@@ -34,7 +34,11 @@ class FusedLatents:
         self._squares = [torch.zeros(shape) for shape in shapes]
         self._steps = 0
         self._threads = threads
+        # The same memory as the kernel wants it.
+        tensors = zip(self._latents, self._means, self._squares, strict=True)
+        self._flat_state = [(_flat(u), _flat(mean), _flat(square)) for u, mean, square in tensors]
         self._last: ProxySettings | None = None
+        self._keys = self._noise_keys(None)
 
     @property
     def latents(self) -> list[Tensor]:
@@ -128,28 +132,37 @@ class FusedLatents:
     ) -> list[Tensor]:
         """Run the kernel over all grids."""
         last, self._last = self._last, settings
+        last_keys, self._keys = self._keys, self._noise_keys(settings)
         last_constants, constants = _constants(last), _constants(settings)
         found: list[Tensor] = []
         for i, u in enumerate(self._latents):
             y = torch.empty_like(u) if settings else None
-            gradient = _flat(gradients[i].detach().contiguous()) if gradients is not None else _NONE
+            latent, mean, square = self._flat_state[i]
             kernel_call = partial(
                 latent_pass,
-                _flat(u),
-                _flat(self._means[i]),
-                _flat(self._squares[i]),
-                gradient,
+                latent,
+                mean,
+                square,
+                _flat(gradients[i].detach().contiguous()) if gradients is not None else _NONE,
                 last_constants,
                 adam,
-                _key(last, i),
+                last_keys[i],
                 _flat(y) if y is not None else _NONE,
                 constants,
-                _key(settings, i),
+                self._keys[i],
             )
             pool.run(kernel_call, -(-u.numel() // NOISE_BLOCK), self._threads, _FEW_BLOCKS)
             if y is not None:
                 found.append(y.requires_grad_())
         return found
+
+    def _noise_keys(self, settings: ProxySettings | None) -> Words:
+        """Keys of the noise of every grid, (n, 2)."""
+        if settings is None:
+            return np.zeros((len(self._latents), 2), np.uint32)
+        grids = range(len(self._latents))
+        keys = [noise_key(settings.seed, settings.step, grid) for grid in grids]
+        return np.array(keys, np.uint32)
 
 
 def _constants(settings: ProxySettings | None) -> Floats:
@@ -161,13 +174,6 @@ def _constants(settings: ProxySettings | None) -> Floats:
     sharpness = 1 / settings.temperature
     height = 0.5 / tanh(0.5 * sharpness)
     return np.array([settings.gain, sharpness, height, settings.noise], np.float32)
-
-
-def _key(settings: ProxySettings | None, grid: int) -> Words:
-    """Key of the noise of one grid."""
-    if settings is None:
-        return np.zeros(2, np.uint32)
-    return np.array(noise_key(settings.seed, settings.step, grid), np.uint32)
 
 
 def _flat(tensor: Tensor) -> Floats:

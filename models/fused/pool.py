@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from itertools import count
-from threading import Lock
+from queue import SimpleQueue
+from threading import Lock, Thread
 
 MAX_CHUNKS = 32
 """Items are cut into at most so many chunks, whatever the number of threads."""
 
 
+@lru_cache(maxsize=256)
 def chunks(n_items: int, grain: int = 1) -> tuple[tuple[int, int], ...]:
     """Fixed partition of items 0 .. n_items - 1 into chunks (first, last), `last` excluded.
 
@@ -31,16 +32,23 @@ def run(
     Returns when all calls have returned. Calls must write to different places. An exception of
     any of them is raised here.
     """
-    parts = chunks(n_items, grain)
-    run_tasks(lambda task: kernel_call(*parts[task]), len(parts), threads)
+    run_batches(kernel_call, chunks(n_items, grain), threads)
+
+
+def run_batches(
+    kernel_call: Callable[[int, int], None], batches: Sequence[tuple[int, int]], threads: int
+) -> None:
+    """Call `kernel_call(first, last)` for every batch, as `run_tasks` does."""
+    run_tasks(lambda task: kernel_call(*batches[task]), len(batches), threads)
 
 
 def run_tasks(task_call: Callable[[int], None], n_tasks: int, threads: int) -> None:
     """Call `task_call(task)` for 0 <= task < n_tasks on up to `threads` threads.
 
     Tasks start in order; a task that writes partial sums should do so at its own index, and the
-    caller adds them up in order. The calling thread works too. An exception of any task is raised
-    here, after all threads have stopped.
+    caller adds them up in order. The calling thread works too. To wake another one takes some ten
+    microseconds, so tasks should last longer. An exception of any task is raised here, after all
+    threads have stopped.
     """
     helpers = min(threads, n_tasks) - 1
     if helpers < 1:
@@ -48,33 +56,90 @@ def run_tasks(task_call: Callable[[int], None], n_tasks: int, threads: int) -> N
             task_call(task)
         return
 
-    tickets, lock = count(), Lock()
+    tickets = count()  # next() on it is atomic
 
     def work() -> None:
-        while True:
-            with lock:
-                task = next(tickets)
-            if task >= n_tasks:
-                return
+        while (task := next(tickets)) < n_tasks:
             task_call(task)
 
-    futures = [_executor(helpers).submit(work) for _ in range(helpers)]
+    shares = [_Share(work) for _ in range(helpers)]
+    _crew().give(shares)
     try:
         work()
     finally:
-        # A helper that has not started finds nothing left to do; to wait for it could be to wait
-        # for the very thread that waits.
-        errors = [future.exception() for future in futures if not future.cancel()]
+        errors = [share.finish() for share in shares]
     for error in errors:
         if error is not None:
             raise error
 
 
-@lru_cache(maxsize=4)
-def _executor(threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads, thread_name_prefix="givre")
+class _Share:
+    """Work that a helper may take up, unless it is finished without it."""
+
+    def __init__(self, work: Callable[[], None]) -> None:
+        self._work: Callable[[], None] | None = work
+        self._taken, self._running = Lock(), Lock()
+        self._running.acquire()
+        self._error: BaseException | None = None
+
+    def run(self) -> None:
+        """Do the work, on a helper's thread."""
+        work = self._work
+        if work is None or not self._taken.acquire(blocking=False):
+            return
+        try:
+            work()
+        except BaseException as error:  # the calling thread raises it
+            self._error = error
+        finally:
+            self._work = None
+            self._running.release()
+
+    def finish(self) -> BaseException | None:
+        """Wait for a helper that has started; return what it raised.
+
+        One that has not started finds nothing left to do. To wait for it could be to wait for the
+        very thread that waits.
+        """
+        if self._taken.acquire(blocking=False):
+            self._work = None  # the queue keeps the share for a while, but not what it works on
+        else:
+            self._running.acquire()
+        return self._error
+
+
+class _Crew:
+    """Threads that wait for shares, as many as have been needed at once."""
+
+    def __init__(self) -> None:
+        self._queue: SimpleQueue[_Share] = SimpleQueue()
+        self._n_threads = 0
+        self._growing = Lock()
+
+    def give(self, shares: Sequence[_Share]) -> None:
+        """Let a thread take up each of the shares."""
+        while self._n_threads < len(shares):
+            self._grow(len(shares))
+        for share in shares:
+            self._queue.put(share)
+
+    def _grow(self, wanted: int) -> None:
+        with self._growing:
+            if self._n_threads < wanted:
+                name = f"givre-{self._n_threads}"
+                Thread(target=self._help, name=name, daemon=True).start()
+                self._n_threads += 1
+
+    def _help(self) -> None:
+        while True:
+            self._queue.get().run()
+
+
+@lru_cache(maxsize=1)
+def _crew() -> _Crew:
+    return _Crew()
 
 
 if hasattr(os, "register_at_fork"):
-    # A forked process has the pool's object but not its threads.
-    os.register_at_fork(after_in_child=_executor.cache_clear)
+    # A forked process has the crew's object but not its threads.
+    os.register_at_fork(after_in_child=_crew.cache_clear)

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from givre.models.architecture import Architecture, tensor_specs
+from givre.models.architecture import Architecture
 from givre.models.codec_model import CodecModel
 from givre.models.fused.block_products import Floats
+from givre.models.fused.module_parameters import parameters_of
 from givre.models.fused.rate_passes import (
     EntropyModel,
     bits_maps,
@@ -79,18 +80,14 @@ class _Rate(torch.autograd.Function):
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
         scale = float(upstream)
         found = (
-            torch.from_numpy(gradient).mul(scale) if needed else None
+            torch.from_numpy(gradient * scale) if needed else None
             for gradient, needed in zip(ctx.gradients, ctx.needs_input_grad[3:], strict=True)
         )
         return (None, None, None, *found)
 
 
 def _parameters(model: CodecModel) -> list[Tensor]:
-    return [
-        model.get_parameter(spec.name)
-        for spec in tensor_specs(model.arch)
-        if spec.name.startswith(("arm.", "ifce."))
-    ]
+    return [*parameters_of(model.arm), *parameters_of(model.ifce)]
 
 
 def _packed(

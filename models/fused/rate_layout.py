@@ -16,6 +16,7 @@ from givre.models.geometry import Grid, context_offsets
 
 _HALF_BLOCK = BLOCK // 2
 _LEAST_ROW_PAIRS = 8  # in a chunk; more than MARGIN rows, so that a halo meets one chunk only
+_LEAST_LATENTS = 1 << 12  # in a chunk, padding included
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,8 @@ def layout(arch: Architecture, grids: tuple[Grid, ...]) -> Layout:
                 int(base.planes[0]),
                 int(base.levels[0, 8]),
             )
-        pairs = chunks(-(-grid.height // 2), _LEAST_ROW_PAIRS)
+        least_pairs = max(_LEAST_ROW_PAIRS, _LEAST_LATENTS // (2 * strides[i]))
+        pairs = chunks(-(-grid.height // 2), least_pairs)
         rows = tuple((2 * first, min(2 * last, grid.height)) for first, last in pairs)
         neighbours = np.array([dy * strides[i] + dx for dy, dx in offsets])
         places.append(GridPlace(grid, starts[i], strides[i], *feature, neighbours, rows))

@@ -11,18 +11,19 @@ from dataclasses import dataclass
 import numpy as np
 
 from givre.models.architecture import Architecture
-from givre.models.fused.arm_kernels import MARGIN, Integers, arm_rate, arm_rate_and_gradient
+from givre.models.fused.arm_kernels import arm_rate
 from givre.models.fused.block_products import Floats
-from givre.models.fused.ifce_kernels import (
-    collect_gradient,
-    extract_feature,
-    extract_feature_backward,
+from givre.models.fused.pool import run_batches, run_tasks
+from givre.models.fused.rate_layout import ArmWeights, arm_weights
+from givre.models.fused.rate_tasks import (
+    RateTasks,
+    arm_tasks,
+    collect_tasks,
+    extract_features,
+    extract_features_backward,
+    rate_tasks,
 )
-from givre.models.fused.pool import run_tasks
-from givre.models.fused.rate_layout import ArmWeights, Layout, arm_weights, layout
 from givre.models.geometry import Grid
-
-_NOTHING = np.empty(0, np.float32)
 
 
 @dataclass(frozen=True)
@@ -31,15 +32,17 @@ class EntropyModel:
 
     Attributes:
         arch: shapes.
-        layout: where latents and feature maps lie.
+        work: where latents and feature maps lie, and how the work is cut into tasks.
         arm: packed weights.
-        ifce: weight (F, n_in) and bias (F,) of each extractor.
+        ifce_weights: (extractors, F, n_in), filled up with zeros: later extractors read less.
+        ifce_biases: (extractors, F).
     """
 
     arch: Architecture
-    layout: Layout
+    work: RateTasks
     arm: ArmWeights
-    ifce: tuple[tuple[Floats, Floats], ...]
+    ifce_weights: Floats
+    ifce_biases: Floats
 
 
 @dataclass(frozen=True)
@@ -69,12 +72,19 @@ def entropy_model(
     n = arch.n_arm_hidden
     hidden, bias = parameters[0 : 2 * n : 2], parameters[1 : 2 * n : 2]
     output, output_bias, stabiliser = parameters[2 * n : 2 * n + 3]
-    rest = parameters[2 * n + 3 :]
+    extractors, extractor_biases = parameters[2 * n + 3 :: 2], parameters[2 * n + 4 :: 2]
+    n_inputs = max((weight.shape[1] for weight in extractors), default=0)
+    weights = np.zeros((len(extractors), arch.n_features, n_inputs), np.float32)
+    biases = np.zeros(weights.shape[:2], np.float32)
+    for i, (weight, extractor_bias) in enumerate(zip(extractors, extractor_biases, strict=True)):
+        weights[i, :, : weight.shape[1]] = weight
+        biases[i] = extractor_bias
     return EntropyModel(
         arch,
-        layout(arch, grids),
+        rate_tasks(arch, grids),
         arm_weights(hidden, bias, output, output_bias, stabiliser),
-        tuple(zip(rest[0::2], rest[1::2], strict=True)),
+        weights,
+        biases,
     )
 
 
@@ -91,8 +101,8 @@ def rate(model: EntropyModel, latents: Sequence[Floats], threads: int) -> float:
 def _bits(
     model: EntropyModel, latents: Sequence[Floats], threads: int
 ) -> tuple[list[Floats], float]:
-    places, tasks = model.layout.places, model.layout.tasks
-    flat = model.layout.padded(latents)
+    places, tasks = model.work.layout.places, model.work.layout.tasks
+    flat = model.work.layout.padded(latents)
     maps = _feature_maps(model, flat, threads)
     found = [np.empty((p.grid.height, p.grid.width), np.float32) for p in places]
     totals = np.zeros(len(tasks))
@@ -113,48 +123,41 @@ def rate_and_gradient(
     model: EntropyModel, latents: Sequence[Floats], threads: int
 ) -> tuple[float, RateGradient]:
     """Bits of all latents together, and the gradient by latents and parameters."""
-    places, tasks = model.layout.places, model.layout.tasks
-    flat = model.layout.padded(latents)
+    work, w = model.work, model.arm
+    flat = model.work.layout.padded(latents)
     maps = _feature_maps(model, flat, threads)
     maps_gradient = np.empty_like(maps)
-    found: list[Floats] = [_NOTHING] * len(tasks)
-    sums = np.zeros((len(tasks), model.arm.n_sums), np.float32)
-    totals = np.zeros(len(tasks))
-
-    def rows(task: int) -> None:
-        i, chunk = tasks[task]
-        first, last = places[i].row_chunks[chunk]
-        found[task] = np.empty((MARGIN + last - first) * places[i].stride, np.float32)
-        w = model.arm
-        totals[task] = arm_rate_and_gradient(
-            flat, places[i].rows(first, last), places[i].neighbours, maps,
+    own = np.empty(work.own_size, np.float32)
+    sums = np.zeros((len(work.tasks), w.n_sums), np.float32)
+    totals = np.zeros(len(work.tasks))
+    run_batches(
+        lambda first, last: arm_tasks(
+            first, last, work.tasks, work.neighbours, flat, maps,
             w.hidden, w.hidden_transposed, w.hidden_bias, w.output, w.output_bias, w.stabiliser,
-            found[task], maps_gradient, sums[task],
-        )  # fmt: skip
-
-    run_tasks(rows, len(tasks), threads)
+            own, maps_gradient, sums, totals,
+        ),
+        work.batches,
+        threads,
+    )  # fmt: skip
     arm_sums = sums.sum(axis=0, dtype=np.float64).astype(np.float32)
-    hidden, bias, output, output_bias, stabiliser = model.arm.unpack(arm_sums)
+    hidden, bias, output, output_bias, stabiliser = w.unpack(arm_sums)
     parameters = [part for pair in zip(hidden, bias, strict=True) for part in pair]
     parameters += [output, output_bias, stabiliser]
     parameters += _extractors_backward(model, flat, maps_gradient, threads)
-    return float(totals.sum()), RateGradient(
-        _latents_gradient(model, found, maps_gradient, threads), parameters
-    )
+    gradients = _latents_gradient(model, own, maps_gradient, threads)
+    return float(totals.sum()), RateGradient(gradients, parameters)
 
 
 def _feature_maps(model: EntropyModel, flat: Floats, threads: int) -> Floats:
-    maps = np.empty(model.layout.maps_size, np.float32)
-    n_features = model.arch.n_features
-
-    def one(task: int) -> None:
-        level, feature = divmod(task, n_features)
-        extractor, (weight, bias) = model.layout.extractors[level], model.ifce[level]
-        extract_feature(
-            flat, extractor.levels, extractor.planes, weight[feature], bias[feature], feature, maps
-        )
-
-    run_tasks(one, len(model.ifce) * n_features, threads)
+    work, maps = model.work, np.empty(model.work.layout.maps_size, np.float32)
+    run_batches(
+        lambda first, last: extract_features(
+            first, last, flat, work.levels, work.planes,
+            model.ifce_weights, model.ifce_biases, maps,
+        ),
+        work.features,
+        threads,
+    )  # fmt: skip
     return maps
 
 
@@ -162,54 +165,36 @@ def _extractors_backward(
     model: EntropyModel, flat: Floats, maps_gradient: Floats, threads: int
 ) -> list[Floats]:
     """Carry the maps' gradient to the coarser levels; return that of the weights and biases."""
-    n_features = model.arch.n_features
-    sums = [np.zeros((n_features, weight.shape[1] + 1)) for weight, _ in model.ifce]
-
-    def one(task: int) -> None:
-        level, feature = divmod(task, n_features)
-        extractor = model.layout.extractors[level]
-        extract_feature_backward(
-            flat, extractor.levels, extractor.planes, feature, maps_gradient, sums[level][feature]
-        )
-
-    run_tasks(one, len(model.ifce) * n_features, threads)
-    parts = [part for total in sums for part in (total[:, :-1], total[:, -1])]
-    return [part.astype(np.float32) for part in parts]
+    work = model.work
+    n_extractors, n_features, n_inputs = model.ifce_weights.shape
+    sums = np.zeros((n_extractors, n_features, n_inputs + 1))
+    run_batches(
+        lambda first, last: extract_features_backward(
+            first, last, flat, work.levels, work.planes, maps_gradient, sums
+        ),
+        work.features,
+        threads,
+    )
+    found = sums.astype(np.float32)
+    # An extractor reads one main grid less than the one before it.
+    return [
+        part for i, total in enumerate(found) for part in (total[:, : n_inputs - i], total[:, -1])
+    ]
 
 
 def _latents_gradient(
-    model: EntropyModel, found: list[Floats], maps_gradient: Floats, threads: int
+    model: EntropyModel, own: Floats, maps_gradient: Floats, threads: int
 ) -> list[Floats]:
-    """Add up what the grids' chunks and the extractors contribute."""
-    places, tasks = model.layout.places, model.layout.tasks
-    gradients = [np.empty((p.grid.height, p.grid.width), np.float32) for p in places]
-    readers = [_readers(model, place.grid) for place in places]
-
-    def rows(task: int) -> None:
-        i, chunk = tasks[task]
-        first, last = places[i].row_chunks[chunk]
-        follows = chunk + 1 < len(places[i].row_chunks)
-        collect_gradient(
-            found[task], found[task + 1] if follows else _NOTHING, places[i].stride, first, last,
-            maps_gradient, *readers[i], gradients[i],
-        )  # fmt: skip
-
-    run_tasks(rows, len(tasks), threads)
-    return gradients
-
-
-def _readers(model: EntropyModel, grid: Grid) -> tuple[Integers, Floats]:
-    """Where the maps are that a grid is part of, and its weights in them."""
-    sources, factors = [], []
-    for level in range(min(len(model.ifce), grid.level)):
-        extractor = model.layout.extractors[level]
-        row = grid.level - level - 1
-        numbers = extractor.levels[row]
-        sources.append((numbers[7], numbers[8], extractor.planes[row]))
-        factors.append(model.ifce[level][0][:, numbers[6 if grid.hyper else 5]])
-    n = len(sources)
-    shape = (n, model.arch.n_features)
-    return (
-        np.array(sources, np.int64).reshape(n, 3),
-        np.array(factors, np.float32).reshape(shape),
+    """Add up what the grids' tasks and the extractors contribute."""
+    work, shapes = model.work, [(p.grid.height, p.grid.width) for p in model.work.layout.places]
+    ends = np.cumsum([height * width for height, width in shapes])
+    gradient = np.empty(ends[-1], np.float32)
+    run_batches(
+        lambda first, last: collect_tasks(
+            first, last, work.tasks, own, maps_gradient, work.sources, model.ifce_weights, gradient
+        ),
+        work.collected,
+        threads,
     )
+    parts = np.split(gradient, ends[:-1])
+    return [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]

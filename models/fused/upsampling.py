@@ -16,6 +16,8 @@ from torch import Tensor
 
 from givre.errors import UsageError
 from givre.models import upsampling
+from givre.models.fused.coarse_stages import CoarseStages
+from givre.models.fused.filter_taps import FilterGradients, whole_filters
 from givre.models.fused.plane_filters import (
     double_planes,
     double_planes_adjoint,
@@ -28,7 +30,7 @@ from givre.models.fused.row_filters import Doubles, Floats
 from givre.models.upsampling import check_pyramid
 
 SMALL_STAGE = 1 << 15
-"""Output samples below which a stage is done sooner than a second thread has started."""
+"""Output samples up to which a stage is done sooner than a second thread has started."""
 
 
 def fused_upsample(
@@ -60,6 +62,32 @@ def fused_upsample(
         raise UsageError("the fused upsampler continues grids by their borders only")
     if len(latents) == 1:
         return latents[0]
+    return _dense(latents, transposed_halves, preconcat_halves, threads)
+
+
+def fused_dense(
+    latents: Sequence[Tensor],
+    transposed_halves: Sequence[Tensor],
+    preconcat_halves: Sequence[Tensor],
+    threads: int,
+) -> Tensor:
+    """What `fused_upsample` makes of a model's own latent grids, without its checks.
+
+    Latent i has shape (ceil(H/2^i), ceil(W/2^i)); the result has shape (1, L, H, W). All tensors
+    are float32 on the CPU; gradients go to all of them.
+    """
+    if len(latents) == 1:
+        return latents[0][None, None]
+    return _dense(latents, transposed_halves, preconcat_halves, threads)
+
+
+def _dense(
+    latents: Sequence[Tensor],
+    transposed_halves: Sequence[Tensor],
+    preconcat_halves: Sequence[Tensor],
+    threads: int,
+) -> Tensor:
+    tensors = (*latents, *transposed_halves, *preconcat_halves)
     dense: Tensor = _FusedUpsample.apply(  # type: ignore[no-untyped-call]
         threads, len(latents), len(transposed_halves), *tensors
     )
@@ -67,79 +95,61 @@ def fused_upsample(
 
 
 class _FusedUpsample(torch.autograd.Function):
-    """`fused_upsample` on checked tensors: latents, transposed halves, preconcat halves."""
+    """`fused_upsample` on checked tensors: latents, transposed halves, preconcat halves.
+
+    Latents have any number of dimensions; all but the last two are planes.
+    """
 
     @staticmethod
     def forward(
         ctx: Any, threads: int, n_latents: int, n_transposed: int, *tensors: Tensor
     ) -> Tensor:
-        planes = [tensor[0].contiguous() for tensor in tensors[:n_latents]]
-        halves = tensors[n_latents:]
-        transposed = [_even_taps(_array(half)) for half in halves[:n_transposed]]
-        preconcat = [_odd_taps(_array(half)) for half in halves[n_transposed:]]
+        arrays = [np.ascontiguousarray(tensor.detach().numpy()) for tensor in tensors]
+        planes = [array.reshape(-1, *array.shape[-2:]) for array in arrays[:n_latents]]
+        halves = arrays[n_latents:]
+        filters = whole_filters(halves[:n_transposed], halves[n_transposed:])
         keep = any(ctx.needs_input_grad)
 
-        carried = [planes[-1]]
-        for stage, fresh in enumerate(reversed(planes[:-1])):
-            low = carried[-1]
-            out = torch.empty(len(fresh) + len(low), *fresh.shape[1:])
-            _forward_stage(
-                _array(fresh),
-                _array(low),
-                _array(out),
-                transposed[stage % len(transposed)],
-                preconcat[stage % len(preconcat)],
-                threads,
-            )
+        planes.reverse()
+        coarse = CoarseStages(planes, filters, SMALL_STAGE)
+        carried = [coarse.result]
+        for stage in range(coarse.n_stages, n_latents - 1):
+            fresh, low = planes[stage + 1], carried[-1]
+            # In memory of torch: the peak of a step came out some MiB lower than with NumPy's.
+            out = torch.empty(len(fresh) + len(low), *fresh.shape[1:]).numpy()
+            _forward_stage(fresh, low, out, *filters.of_stage(stage), threads)
             carried = [*carried, out] if keep else [out]
+        dense = torch.from_numpy(carried.pop())
 
-        ctx.threads, ctx.n_latents, ctx.n_transposed = threads, n_latents, n_transposed
-        ctx.n_inputs = len(tensors)
+        ctx.threads, ctx.n_latents = threads, n_latents
         if keep:
-            ctx.save_for_backward(*tensors, *carried[1:-1])
-        return carried[-1][None]
+            ctx.save_for_backward(*tensors)
+            ctx.planes, ctx.filters, ctx.coarse, ctx.carried = planes, filters, coarse, carried
+        return dense[None]
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad_dense: Tensor) -> tuple[Tensor | None, ...]:
-        saved: Sequence[Tensor] = ctx.saved_tensors
-        n_stages = ctx.n_latents - 1
-        tensors, between = saved[: ctx.n_inputs], saved[ctx.n_inputs :]
-        planes = [tensor[0].contiguous() for tensor in tensors[: ctx.n_latents]]
-        halves = [_array(half) for half in tensors[ctx.n_latents :]]
-        transposed = [_even_taps(half) for half in halves[: ctx.n_transposed]]
-        preconcat = [_odd_taps(half) for half in halves[ctx.n_transposed :]]
-        carried = [planes[-1], *between]
-
-        grads = [torch.empty_like(plane) for plane in planes]
-        grad_transposed = [np.zeros(len(taps)) for taps in transposed]
-        grad_preconcat = [np.zeros(len(taps)) for taps in preconcat]
-        grad_out = grad_dense[0].contiguous()
-        for stage in reversed(range(n_stages)):
-            level, low = n_stages - 1 - stage, carried[stage]
-            t, p = stage % len(transposed), stage % len(preconcat)
-            grad_low = torch.empty_like(low) if stage else grads[-1]
+        # Their values are at hand already, but this notices if one has been changed.
+        tensors: Sequence[Tensor] = ctx.saved_tensors
+        planes, filters, coarse, carried = ctx.planes, ctx.filters, ctx.coarse, ctx.carried
+        grad_filters = FilterGradients(filters)
+        grads: list[Floats] = []
+        grad_out = grad_dense[0].contiguous().numpy()
+        for stage in reversed(range(coarse.n_stages, ctx.n_latents - 1)):
+            fresh, low = planes[stage + 1], carried[stage - coarse.n_stages]
+            grad_fresh, grad_low = (torch.empty(x.shape).numpy() for x in (fresh, low))
+            transposed, preconcat = filters.of_stage(stage)
             parts = _adjoint_stage(
-                _array(planes[level]),
-                _array(low),
-                _array(grad_out),
-                _array(grads[level]),
-                _array(grad_low),
-                transposed[t],
-                preconcat[p],
-                ctx.threads,
+                fresh, low, grad_out, grad_fresh, grad_low, transposed, preconcat, ctx.threads
             )
-            grad_transposed[t] += parts[0]
-            grad_preconcat[p] += parts[1]
+            grad_filters.add(stage, *parts)
+            grads.append(grad_fresh)
             grad_out = grad_low
-
-        folded = [_fold_even(taps) for taps in grad_transposed]
-        folded += [_fold_odd(taps) for taps in grad_preconcat]
-        grad_halves = [
-            torch.from_numpy(taps[len(taps) - len(half) :].astype(np.float32))
-            for taps, half in zip(folded, halves, strict=True)
-        ]
-        return None, None, None, *(grad[None] for grad in grads), *grad_halves
+        grads += coarse.backward(grad_out, grad_filters)
+        grads += grad_filters.halves([len(half) for half in tensors[ctx.n_latents :]])
+        shaped = (grad.reshape(t.shape) for grad, t in zip(grads, tensors, strict=True))
+        return None, None, None, *map(torch.from_numpy, shaped)
 
 
 def _forward_stage(
@@ -156,7 +166,7 @@ def _forward_stage(
             first = max(first - n_double, 0)
             sharpen_planes(fresh, out[:n_fresh], preconcat, first, last - n_double)
 
-    run(work, n_double + n_items(*fresh.shape[:2]), _useful_threads(threads, out))
+    run(work, n_double + n_items(*fresh.shape[:2]), threads)
 
 
 def _adjoint_stage(
@@ -185,53 +195,5 @@ def _adjoint_stage(
             end = last - n_double
             sharpen_planes_adjoint(fresh, grad, grad_fresh, preconcat, parts_sharpen, start, end)
 
-    run(work, n_double + n_sharpen, _useful_threads(threads, grad_out))
+    run(work, n_double + n_sharpen, threads)
     return parts_double.sum(axis=0), parts_sharpen.sum(axis=0)
-
-
-def _useful_threads(threads: int, out: Floats) -> int:
-    return threads if out.size > SMALL_STAGE else 1
-
-
-def _array(tensor: Tensor) -> Floats:
-    array: Floats = tensor.detach().numpy()
-    return array
-
-
-def _even_taps(half: Floats) -> Floats:
-    """Whole kernel of an upsampling filter with zeros outside, a multiple of 8 taps."""
-    n = _padded_length(half)
-    taps = np.zeros(2 * n, np.float32)
-    taps[n - len(half) : n] = half
-    taps[n:] = taps[n - 1 :: -1]
-    return taps
-
-
-def _odd_taps(half: Floats) -> Floats:
-    """Whole kernel of a pre-concatenation filter with zeros outside, a multiple of 8 taps.
-
-    Of n taps the centre is number n / 2 - 1, which leaves one zero at the end.
-    """
-    n = _padded_length(half)
-    taps = np.zeros(2 * n, np.float32)
-    taps[n - len(half) : n] = half
-    taps[n : 2 * n - 1] = taps[: n - 1][::-1]
-    return taps
-
-
-def _padded_length(half: Floats) -> int:
-    return -(-len(half) // 4) * 4
-
-
-def _fold_even(grad_taps: Doubles) -> Doubles:
-    """Adjoint of mirroring (a b) to (a b b a)."""
-    n = len(grad_taps) // 2
-    return grad_taps[:n] + grad_taps[: n - 1 : -1]
-
-
-def _fold_odd(grad_taps: Doubles) -> Doubles:
-    """Adjoint of mirroring (a b c) to (a b c b a 0)."""
-    n = len(grad_taps) // 2
-    folded = grad_taps[:n].copy()
-    folded[:-1] += grad_taps[-2 : n - 1 : -1]
-    return folded

@@ -1,0 +1,267 @@
+"""The entropy model's work on an image cut into tasks, and kernels that do several in one call.
+
+A task is some rows of a grid. Those of coarse grids take less time than a call from Python, so
+tasks come in batches of about the same size. All tables depend on geometry alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from givre.models.architecture import Architecture
+from givre.models.fused.arm_kernels import MARGIN, Integers, arm_rate_and_gradient
+from givre.models.fused.block_products import FLAGS, Floats
+from givre.models.fused.ifce_kernels import (
+    collect_gradient,
+    extract_feature,
+    extract_feature_backward,
+)
+from givre.models.fused.kernel import compiled
+from givre.models.fused.rate_layout import GridPlace, Layout, layout
+from givre.models.geometry import Grid
+
+_BATCH = 1 << 12
+"""Latents, with the padding of their rows, that a batch has at least."""
+
+_COLLECTED = 1 << 15
+"""The same for `collect_tasks`, which does far less work with each."""
+
+_FEATURE_BATCH = 1 << 15
+"""Samples of feature maps that a batch of features has at least."""
+
+Doubles = NDArray[np.float64]
+Batches = tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True)
+class RateTasks:
+    """Tables of an image's tasks.
+
+    Attributes:
+        layout: where latents and feature maps lie.
+        tasks: int64 (n, 15), a row for each task: the 9 numbers of `GridPlace.rows`; grid; where
+            its own gradient starts and ends in the flat buffer of those; where the grid's gradient
+            starts in the flat buffer of gradients; first and last of the grid's sources, the
+            latter excluded.
+        neighbours: int64 (grids, n_spatial), `GridPlace.neighbours`.
+        sources: int64 (m, 5), feature maps that grids are part of: start, stride and distance of
+            the maps of an extractor's features; extractor; column of its weight.
+        levels: int64 (extractors, L - 1, 9), `Extractor.levels`, the later ones shorter.
+        planes: int64 (extractors, L - 1), `Extractor.planes`, likewise.
+        batches: (first, last) tasks for `arm_tasks`.
+        collected: (first, last) tasks for `collect_tasks`.
+        features: (first, last) features, counted through all extractors.
+        own_size: of the flat buffer of the tasks' own gradients.
+    """
+
+    layout: Layout
+    tasks: Integers
+    neighbours: Integers
+    sources: Integers
+    levels: Integers
+    planes: Integers
+    batches: Batches
+    collected: Batches
+    features: Batches
+    own_size: int
+
+
+@lru_cache(maxsize=16)
+def rate_tasks(arch: Architecture, grids: tuple[Grid, ...]) -> RateTasks:
+    """Tables for the grids of `geometry.grids`."""
+    lay = layout(arch, grids)
+    rows: list[list[int]] = []
+    sources: list[tuple[int, ...]] = []
+    own_start = gradient_start = 0
+    for i, place in enumerate(lay.places):
+        first_source = len(sources)
+        sources += _sources(lay, place)
+        for first, last in place.row_chunks:
+            own_end = own_start + (MARGIN + last - first) * place.stride
+            numbers = (i, own_start, own_end, gradient_start, first_source, len(sources))
+            rows.append([*place.rows(first, last), *numbers])
+            own_start = own_end
+        gradient_start += place.grid.height * place.grid.width
+    tasks = np.array(rows, np.int64)
+    own_sizes = [int(size) for size in tasks[:, 11] - tasks[:, 10]]
+    levels = np.full((arch.n_ifce, arch.n_levels - 1, 9), -1, np.int64)
+    planes = np.zeros((arch.n_ifce, arch.n_levels - 1), np.int64)
+    for i, extractor in enumerate(lay.extractors):
+        levels[i, : len(extractor.levels)] = extractor.levels
+        planes[i, : len(extractor.planes)] = extractor.planes
+    feature_sizes = [int(size) for size in planes.sum(axis=1) for _ in range(arch.n_features)]
+    return RateTasks(
+        layout=lay,
+        tasks=tasks,
+        neighbours=np.array([place.neighbours for place in lay.places], np.int64),
+        sources=np.array(sources, np.int64).reshape(-1, 5),
+        levels=levels,
+        planes=planes,
+        batches=_batches(own_sizes, _BATCH),
+        collected=_batches(own_sizes, _COLLECTED),
+        features=_batches(feature_sizes, _FEATURE_BATCH),
+        own_size=own_start,
+    )
+
+
+def _sources(lay: Layout, place: GridPlace) -> list[tuple[int, ...]]:
+    """Rows of `RateTasks.sources` for one grid."""
+    found: list[tuple[int, ...]] = []
+    for level in range(min(len(lay.extractors), place.grid.level)):
+        extractor = lay.extractors[level]
+        row = place.grid.level - level - 1
+        numbers = extractor.levels[row]
+        column = numbers[6 if place.grid.hyper else 5]
+        found.append((numbers[7], numbers[8], extractor.planes[row], level, column))
+    return found
+
+
+def _batches(sizes: Sequence[int], least: int) -> Batches:
+    """Join neighbours until each batch but the last one has the least size."""
+    found, first, total = [], 0, 0
+    for i, size in enumerate(sizes):
+        total += size
+        if total >= least or i + 1 == len(sizes):
+            found.append((first, i + 1))
+            first, total = i + 1, 0
+    return tuple(found)
+
+
+@compiled(
+    "void(int64, int64, int64[:, ::1], int64[:, ::1], float32[::1], float32[::1],"
+    " float32[:, :, ::1], float32[:, :, ::1], float32[:, ::1], float32[:, ::1], float32[::1],"
+    " float32[:, ::1], float32[::1], float32[::1], float32[:, ::1], float64[::1])",
+    fastmath=FLAGS,
+)
+def arm_tasks(
+    first: int, last: int, tasks: Integers, neighbours: Integers, latents: Floats, maps: Floats,
+    hidden: Floats, hidden_transposed: Floats, hidden_bias: Floats, output: Floats,
+    output_bias: Floats, stabiliser: Floats, own: Floats, maps_gradient: Floats, sums: Floats,
+    totals: Doubles,
+) -> None:  # fmt: skip
+    """Do the tasks `first` to `last` - 1 of `arm_kernels.arm_rate_and_gradient`.
+
+    Args:
+        first: first task.
+        last: end of the tasks.
+        tasks: `RateTasks.tasks`.
+        neighbours: `RateTasks.neighbours`.
+        latents: see `arm_rate_and_gradient`, as everything up to `stabiliser`.
+        maps: likewise.
+        hidden: likewise.
+        hidden_transposed: likewise.
+        hidden_bias: likewise.
+        output: likewise.
+        output_bias: likewise.
+        stabiliser: likewise.
+        own: (own_size,), the tasks' gradients by the latents are written.
+        maps_gradient: by the feature maps, flat, written.
+        sums: (n, n_sums), a row for each task, zero before, written.
+        totals: (n,), bits of each task, written.
+    """
+    for task in range(first, last):
+        totals[task] = arm_rate_and_gradient(
+            latents, tasks[task, :9], neighbours[tasks[task, 9]], maps, hidden, hidden_transposed,
+            hidden_bias, output, output_bias, stabiliser, own[tasks[task, 10] : tasks[task, 11]],
+            maps_gradient, sums[task],
+        )  # fmt: skip
+
+
+@compiled(
+    "void(int64, int64, int64[:, ::1], float32[::1], float32[::1], int64[:, ::1],"
+    " float32[:, :, ::1], float32[::1])",
+    fastmath=FLAGS,
+)
+def collect_tasks(
+    first: int, last: int, tasks: Integers, own: Floats, maps_gradient: Floats, sources: Integers,
+    weights: Floats, gradient: Floats,
+) -> None:  # fmt: skip
+    """Add up the gradient of the latents of the tasks `first` to `last` - 1.
+
+    Args:
+        first: first task.
+        last: end of the tasks.
+        tasks: `RateTasks.tasks`.
+        own: (own_size,), of `arm_tasks`.
+        maps_gradient: flat.
+        sources: `RateTasks.sources`.
+        weights: (extractors, F, n_in).
+        gradient: of all grids, flat; the tasks' rows are written.
+    """
+    for task in range(first, last):
+        width, stride = tasks[task, 1], tasks[task, 2]
+        first_row, last_row = tasks[task, 7], tasks[task, 8]
+        follows = task + 1 < tasks.shape[0] and tasks[task + 1, 9] == tasks[task, 9]
+        end = tasks[task + 1, 11] if follows else tasks[task, 11]
+        start = tasks[task, 12]
+        rows = gradient[start + first_row * width : start + last_row * width]
+        collect_gradient(
+            own[tasks[task, 10] : tasks[task, 11]], own[tasks[task, 11] : end], stride, first_row,
+            last_row, maps_gradient, sources[tasks[task, 13] : tasks[task, 14]], weights,
+            rows.reshape(last_row - first_row, width),
+        )  # fmt: skip
+
+
+@compiled(
+    "void(int64, int64, float32[::1], int64[:, :, ::1], int64[:, ::1], float32[:, :, ::1],"
+    " float32[:, ::1], float32[::1])",
+    fastmath=FLAGS,
+)
+def extract_features(
+    first: int, last: int, latents: Floats, levels: Integers, planes: Integers, weights: Floats,
+    biases: Floats, maps: Floats,
+) -> None:  # fmt: skip
+    """Compute the pyramids of the features `first` to `last` - 1, counted through all extractors.
+
+    Args:
+        first: first feature.
+        last: end of the features.
+        latents: padded grids, flat.
+        levels: `RateTasks.levels`.
+        planes: `RateTasks.planes`.
+        weights: (extractors, F, n_in).
+        biases: (extractors, F).
+        maps: flat, written.
+    """
+    n_features = weights.shape[1]
+    for task in range(first, last):
+        i, feature = task // n_features, task % n_features
+        n = levels.shape[1] - i
+        extract_feature(
+            latents, levels[i, :n], planes[i, :n], weights[i, feature], biases[i, feature],
+            feature, maps,
+        )  # fmt: skip
+
+
+@compiled(
+    "void(int64, int64, float32[::1], int64[:, :, ::1], int64[:, ::1], float32[::1],"
+    " float64[:, :, ::1])",
+    fastmath=FLAGS,
+)
+def extract_features_backward(
+    first: int, last: int, latents: Floats, levels: Integers, planes: Integers,
+    maps_gradient: Floats, sums: Doubles,
+) -> None:  # fmt: skip
+    """Carry the gradient of features `first` to `last` - 1 to all their maps and their weights.
+
+    Args:
+        first: first feature.
+        last: end of the features.
+        latents: padded grids, flat.
+        levels: `RateTasks.levels`.
+        planes: `RateTasks.planes`.
+        maps_gradient: flat; the finest levels are read, the others written.
+        sums: (extractors, F, n_in + 1), by the weights and last by the bias; zero before, written.
+    """
+    n_features = sums.shape[1]
+    for task in range(first, last):
+        i, feature = task // n_features, task % n_features
+        n = levels.shape[1] - i
+        extract_feature_backward(
+            latents, levels[i, :n], planes[i, :n], feature, maps_gradient, sums[i, feature]
+        )
