@@ -48,6 +48,7 @@ def encode(
     device: str = "cpu",
     kernels: str = "auto",
     ups_init: str | None = None,
+    prior: int | None = None,
 ) -> bytes:
     """Fit a decoder to an image and return the file's bytes.
 
@@ -71,6 +72,8 @@ def encode(
         kernels: "fused" (compiled, on the CPU), "reference" (plain torch), or "auto".
         ups_init: interpolation that the upsampling filters start from, "bilinear", "bicubic" or
             "kaiser"; None leaves it to their size. It starts the fit and is not in the file.
+        prior: number of the prior, a decoder learned on photographs, that the fit starts from and
+            the file is coded against; 0 for none, None for the one closest in lambda.
 
     Raises:
         UsageError: an argument is out of range, or two exclude each other.
@@ -81,7 +84,7 @@ def encode(
     from givre.coder.image_io import load_samples
 
     choices = FitChoices(
-        quality, lmbda, effort, steps, complexity, seed, threads, device, kernels, ups_init
+        quality, lmbda, effort, steps, complexity, seed, threads, device, kernels, ups_init, prior
     )
     settings = new_settings(choices)
     samples = load_samples(image)
@@ -104,6 +107,7 @@ def overfit(
     device: str = "cpu",
     kernels: str = "auto",
     ups_init: str | None = None,
+    prior: int | None = None,
     on_progress: ProgressListener | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
 ) -> Fit:
@@ -124,6 +128,7 @@ def overfit(
         device: as for `encode`.
         kernels: as for `encode`.
         ups_init: as for `encode`.
+        prior: as for `encode`.
         on_progress: called a few times a second with a `givre.coder.progress.Progress`: step,
             rate in bits a pixel, PSNR in dB, seconds left.
         checkpoint: a file that is rewritten now and then, and on KeyboardInterrupt.
@@ -140,7 +145,7 @@ def overfit(
     from givre.coder.image_io import load_samples
 
     choices = FitChoices(
-        quality, lmbda, effort, steps, complexity, seed, threads, device, kernels, ups_init
+        quality, lmbda, effort, steps, complexity, seed, threads, device, kernels, ups_init, prior
     )
     settings = new_settings(choices)
     samples = load_samples(image)

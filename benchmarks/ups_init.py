@@ -103,7 +103,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=1, help="fits at a time, a thread each")
     parser.add_argument("--out", type=Path, default=Path("results/ups_init"))
     args = parser.parse_args()
-    plain = FitSettings(complexity=args.complexity, threads=1)
+    plain = FitSettings(complexity=args.complexity, threads=1, prior=0)
     plan = list(product(args.steps, args.seeds, args.photographs, args.lambdas, INITIAL_KERNELS))
     rows: list[dict[str, object]] = []
     with ProcessPoolExecutor(args.jobs, get_context("spawn")) as pool:

@@ -22,7 +22,18 @@ from givre.bitstream.parameter_section import read_groups, split_tensors
 from givre.errors import UnsupportedError, UsageError
 from givre.models.architecture import NAMED_POINTS, Architecture, TensorSpec, tensor_specs
 
-PRIOR_HASHES: dict[tuple[str, int], str] = {}
+PRIOR_HASHES: dict[tuple[str, int], str] = {
+    ("lop", 1): "df241198c83b79f45db42770c34d135c485bac0584e4a9a313c39cd7dc297b6a",
+    ("lop", 2): "c6a9c775fd37dab9ac8c07432ea6dcc1d6d395daebdcead4db535a984f9a8323",
+    ("lop", 3): "ef62ae637040a587528807c909e31164b7d6fad622517291808c99b98a5df08b",
+    ("lop", 4): "1f55150265cba9028e0aaf0f1841f679239e73f88600a186669ae50cfe50ec2e",
+    ("mop", 2): "1a598f7d459aa5a2dcd9530858041b247e171f6073ebe4d029a39406b34703cc",
+    ("mop", 3): "3fbd2c04a3021ae0cd33c53b343ca013af499f13bc74362b9023bda1a0ce9df5",
+    ("hop", 1): "cacca8db189f285a31eb75c2f0fdeb3d8b1f1705274d6f874e27826c006abe81",
+    ("hop", 2): "73d8ff2f481feab9d7651aa4bfb81a14ed4720d3a9de2cd70c58284f7c6e5949",
+    ("hop", 3): "b5a91611bbce48353e8c8dbdf98b4e85c0e29e80da18fd1aec3bba70dc615ee0",
+    ("hop", 4): "e5c02fcff4e888545a3dbb7fb7ca7455bab2ff5680dc49af611c0fa17b3a0ca5",
+}
 """(named point, prior's number) to the SHA-256 of the prior's section, in hexadecimal."""
 
 _BASE = {"n_levels": 7, "n_hyper": 3, "n_channels": 3}

@@ -29,6 +29,7 @@ class FitChoices:
         kernels: what computes, "auto", "reference" or "fused".
         ups_init: interpolation that the upsampling filters start from, "bilinear", "bicubic" or
             "kaiser".
+        prior: number of the prior to start from and to code against, 0 for none.
     """
 
     quality: float | None = None
@@ -41,6 +42,7 @@ class FitChoices:
     device: str | None = None
     kernels: str | None = None
     ups_init: str | None = None
+    prior: int | None = None
 
     def __post_init__(self) -> None:
         if self.quality is not None and self.lmbda is not None:
@@ -97,8 +99,8 @@ def continued_settings(choices: FitChoices, earlier: FitSettings, done: int) -> 
             it has made.
     """
     wanted = _given(replace(choices, ups_init=None))
-    fixed = (("lmbda", "lambda"), ("complexity", "complexity"), ("seed", "seed"))
-    for name, label in fixed:
+    fixed = {"lmbda": "lambda", "complexity": "complexity", "seed": "seed", "prior": "prior"}
+    for name, label in fixed.items():
         before = getattr(earlier, name)
         if wanted.get(name, before) != before:
             raise UsageError(
@@ -121,5 +123,6 @@ def _given(choices: FitChoices) -> dict[str, float | int | str]:
         "device": choices.device,
         "kernels": choices.kernels,
         "ups_init": choices.ups_init,
+        "prior": choices.prior,
     }
     return {name: value for name, value in found.items() if value is not None}

@@ -15,7 +15,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from givre.bitstream.priors import Prior
 from givre.coder.atomic_files import atomic_write_bytes
+from givre.coder.prior import prior_for
 from givre.coder.settings import FitSettings
 from givre.errors import CheckpointError, GivreError, UsageError
 from givre.models.architecture import NAMED_POINTS, Architecture, n_levels_for, tensor_specs
@@ -24,7 +26,7 @@ from givre.models.geometry import LATENT_MAX, LATENT_MIN, grids
 if TYPE_CHECKING:
     from givre.coder.encoder import Encoded
 
-_FORMAT = "givre-fit-1"
+_FORMAT = "givre-fit-2"
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,11 @@ class Fit:
     def architecture(self) -> Architecture:
         """The decoder's architecture."""
         return architecture_for(self.settings, self.width, self.height, self.channels)
+
+    @property
+    def prior(self) -> Prior:
+        """The prior that the decoder started from."""
+        return prior_for(self.settings, self.architecture, self.width * self.height)
 
     @property
     def finished(self) -> bool:

@@ -41,7 +41,7 @@ class Target:
 def make_target(samples: NDArray[np.uint8]) -> Target:
     """Normalise samples (H, W, C) of type uint8; ImageError for any other kind of array."""
     check_samples(samples)
-    planes = np.moveaxis(samples, 2, 0).astype(np.float32)
+    planes = np.ascontiguousarray(np.moveaxis(samples, 2, 0), np.float32)
     low, high = planes.min(axis=(1, 2)), planes.max(axis=(1, 2))
     scale = np.where(high > low, high - low, 1)
     normalised = (planes - low[:, None, None]) / scale[:, None, None]

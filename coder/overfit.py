@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
 from pathlib import Path
 from time import perf_counter
@@ -16,6 +16,7 @@ from torch import Tensor
 from givre.coder.fit import Fit, architecture_for, image_digest
 from givre.coder.kernels import choose_kernels
 from givre.coder.normalisation import make_target
+from givre.coder.prior import prior_for
 from givre.coder.progress import Progress, ProgressListener
 from givre.coder.quality import psnr_db
 from givre.coder.schedule import Recipe, plan_step
@@ -76,8 +77,11 @@ def overfit(
     # What is left to torch beside the fused kernels is tiny, and its waiting threads would take
     # the cores from theirs.
     with torch_threads(1 if kernels.name == "fused" else settings.threads):
+        prior = prior_for(settings, arch, width * height)
+        # A later version may choose another one; this fit is coded against this one for good.
+        settings = replace(settings, prior=prior.number)
         trainer = Trainer(
-            arch, target, settings.lmbda, settings.seed, recipe, kernels, settings.ups_init
+            arch, target, settings.lmbda, settings.seed, recipe, kernels, settings.ups_init, prior
         )
         run = _Run(trainer, settings, samples)
         if resume is not None:
@@ -106,7 +110,7 @@ class _Run:
     def restore(self, fit: Fit) -> None:
         if not fit.state:
             raise CheckpointError("the checkpoint holds no optimiser state, it cannot be continued")
-        keep = ("lmbda", "complexity", "seed")
+        keep = ("lmbda", "complexity", "seed", "prior")
         for name in keep:
             if getattr(fit.settings, name) != getattr(self._settings, name):
                 value = getattr(fit.settings, name)

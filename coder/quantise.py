@@ -1,13 +1,14 @@
 """Parameter quantisation by rate-distortion: a step for each group, then the integers one by one.
 
-The cost is the one of the fit, MSE + lambda * bpp, where the rate now includes the parameters at
-the size the coder gives them.
+What is quantised is the difference from the prior. The cost is the one of the fit, MSE + lambda *
+bpp, where the rate now includes the parameters at the size the coder gives them; a group whose
+differences are not worth their bits returns to the prior.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,8 +25,12 @@ from givre.coder.rdoq import refine_group
 from givre.coder.sampled_cost import SampledDistortion, SampledRate, WholeDistortion
 from givre.models.architecture import Architecture, tensor_specs
 from givre.models.codec_model import CodecModel
+from givre.models.exact.arithmetic import PARAMETER_BITS
 
 _log = logging.getLogger(__name__)
+
+_STEP_BITS = 10
+"""Bits that a group's step and scale take in the file."""
 
 _STALE_EXPONENTS = 3
 """Exponents tried past the best one before the search for a step stops."""
@@ -45,12 +50,23 @@ class QuantisedGroup:
     Args:
         group: names and shapes of the tensors.
         tensors: float tensors to write the quantised values into, by name.
+        prior: what the differences are taken from, by name.
+        prior_exponent: the prior's values are multiples of 2^-prior_exponent.
     """
 
-    def __init__(self, group: _Group, tensors: dict[str, Tensor]) -> None:
+    def __init__(
+        self,
+        group: _Group,
+        tensors: dict[str, Tensor],
+        prior: Mapping[str, NDArray[np.float64]],
+        prior_exponent: int,
+    ) -> None:
         self.name = group.name
         self._tensors = [tensors[name] for name, _ in group.tensors]
-        self._start = torch.cat([t.reshape(-1) for t in self._tensors]).double().numpy().copy()
+        self._prior = np.concatenate([prior[name].reshape(-1) for name, _ in group.tensors])
+        self._prior_exponent = prior_exponent
+        fitted = torch.cat([t.reshape(-1) for t in self._tensors]).double().numpy()
+        self._start = fitted - self._prior
         self.exponent = 0
         self.integers: NDArray[np.int32] = np.zeros(len(self._start), np.int32)
         self._where = [
@@ -58,33 +74,60 @@ class QuantisedGroup:
         ]
 
     def quantise(self, exponent: int) -> bool:
-        """Round the fitted values to multiples of 2^-exponent.
+        """Round the fitted differences to multiples of 2^-exponent.
 
-        Returns False, without a change, when an integer would leave its range on a step that can
-        be made coarser.
+        Returns False, without a change, when an integer or a parameter would leave its range on a
+        step that can be made coarser.
         """
         scaled = np.rint(np.ldexp(self._start, exponent))
-        if exponent and np.abs(scaled).max() > PARAMETER_MAX:
+        integers = np.clip(scaled, -PARAMETER_MAX, PARAMETER_MAX).astype(np.int32)
+        fits = np.abs(scaled).max() <= PARAMETER_MAX and self._fits(integers, exponent)
+        if exponent and not fits:
             return False
-        self.exponent = exponent
-        self.integers = np.clip(scaled, -PARAMETER_MAX, PARAMETER_MAX).astype(np.int32)
-        values = torch.from_numpy(np.ldexp(self.integers.astype(np.float64), -exponent))
-        offset = 0
-        for tensor in self._tensors:
-            part = values[offset : offset + tensor.numel()]
-            tensor.copy_(part.reshape(tensor.shape))
-            offset += tensor.numel()
+        if not self._fits(integers, exponent):
+            integers[:] = 0
+        self._take(integers, exponent)
         return True
+
+    def reset(self) -> None:
+        """Return to the prior."""
+        self._take(np.zeros_like(self.integers), 0)
+
+    def restore(self, integers: NDArray[np.int32], exponent: int) -> None:
+        """Return to an earlier state of `integers` and `exponent`."""
+        self._take(integers, exponent)
+
+    def may_be(self, index: int, integer: int) -> bool:
+        """Whether one integer may be changed to another value."""
+        value = self._prior[index] + integer * 2.0**-self.exponent
+        return abs(integer) <= PARAMETER_MAX and abs(value) < self._limit(self.exponent)
 
     def set(self, index: int, integer: int) -> None:
         """Change one integer."""
         self.integers[index] = integer
         flat, i = self._where[index]
-        flat[i] = integer * 2.0**-self.exponent
+        flat[i] = self._prior[index] + integer * 2.0**-self.exponent
 
     def bits(self) -> float:
-        """Coded size of the group's integers."""
-        return parameter_bits(self.integers)[0]
+        """Coded size of the group, with its flag, step and scale."""
+        return 1 + (parameter_bits(self.integers)[0] + _STEP_BITS if self.integers.any() else 0)
+
+    def _limit(self, exponent: int) -> float:
+        """What the group's parameters must stay below on a step of 2^-exponent."""
+        return 2.0 ** (PARAMETER_BITS - max(exponent, self._prior_exponent))
+
+    def _fits(self, integers: NDArray[np.int32], exponent: int) -> bool:
+        values = self._prior + np.ldexp(integers.astype(np.float64), -exponent)
+        return bool(np.abs(values).max() < self._limit(exponent))
+
+    def _take(self, integers: NDArray[np.int32], exponent: int) -> None:
+        self.exponent, self.integers = exponent, integers.copy()
+        values = self._prior + np.ldexp(self.integers.astype(np.float64), -exponent)
+        offset = 0
+        for tensor in self._tensors:
+            part = torch.from_numpy(values[offset : offset + tensor.numel()])
+            tensor.copy_(part.reshape(tensor.shape))
+            offset += tensor.numel()
 
 
 def quantise_parameters(fit: Fit, target: Target, threads: int) -> QuantisedParameters:
@@ -108,7 +151,11 @@ def quantise_parameters(fit: Fit, target: Target, threads: int) -> QuantisedPara
     model = CodecModel(arch, fit.width, fit.height)
     model.load_state_dict(tensors, assign=True)  # the model follows every change of the tensors
     kernels = choose_kernels(fit.settings.kernels, torch.device("cpu"), threads)
-    groups = [QuantisedGroup(g, tensors) for g in _groups(arch)]
+    prior = fit.prior
+    values = prior.values(arch)
+    groups = [
+        QuantisedGroup(g, tensors, values, prior.exponents.get(g.name, 0)) for g in _groups(arch)
+    ]
     generator = torch.Generator().manual_seed(fit.settings.seed)
     weight = lmbda / pixels
 
@@ -133,7 +180,7 @@ def quantise_parameters(fit: Fit, target: Target, threads: int) -> QuantisedPara
             size = int(np.prod(shape))
             integers[name] = names[group.name].integers[offset : offset + size].reshape(shape)
             offset += size
-    return QuantisedParameters(integers, exponents)
+    return QuantisedParameters(integers, exponents, prior)
 
 
 def _quantise_stage(
@@ -142,7 +189,7 @@ def _quantise_stage(
     weight: float,
     generator: torch.Generator,
 ) -> None:
-    """Steps of all groups in turn, then two rounds over the steps' neighbours, then RDOQ."""
+    """Steps of all groups in turn, once more over the steps' neighbours, then RDOQ."""
     for group in groups:
         _search_exponent(group, cost, weight, range(N_EXPONENTS - 1, -1, -1))
     for group in groups:
@@ -151,6 +198,7 @@ def _quantise_stage(
     for group in groups:
         before = group.bits()
         refine_group(group, cost, weight, generator)
+        _reset_if_cheaper(group, cost, weight)
         _log.debug("%s: 2^-%d, %.0f -> %.0f bits", group.name, group.exponent, before, group.bits())
 
 
@@ -170,6 +218,17 @@ def _search_exponent(
             if stale > _STALE_EXPONENTS:
                 break
     group.quantise(best)
+
+
+def _reset_if_cheaper(group: QuantisedGroup, cost: Callable[[], float], weight: float) -> None:
+    """Return a group to the prior unless its differences pay for their bits."""
+    if not group.integers.any():
+        return
+    integers, exponent = group.integers, group.exponent
+    moved = cost() + weight * group.bits()
+    group.reset()
+    if cost() + weight * group.bits() > moved:
+        group.restore(integers, exponent)
 
 
 def _groups(arch: Architecture) -> list[_Group]:

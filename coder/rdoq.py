@@ -20,6 +20,9 @@ class IntegerGroup(Protocol):
 
     integers: NDArray[np.int32]
 
+    def may_be(self, index: int, integer: int) -> bool:
+        """Whether one integer may be changed to another value."""
+
     def set(self, index: int, integer: int) -> None:
         """Change one integer, also where the cost is computed."""
 
@@ -53,7 +56,7 @@ def refine_group(
             moved = False
             for _ in range(_MAX_MOVES):
                 candidate = value + direction
-                if abs(candidate) > PARAMETER_MAX:
+                if not group.may_be(index, candidate):
                     break
                 delta = table[candidate + PARAMETER_MAX] - table[value + PARAMETER_MAX]
                 group.set(index, candidate)

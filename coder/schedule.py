@@ -11,7 +11,7 @@ class Recipe:
     """Constants of the fit. The schedule stretches with the number of steps.
 
     Attributes:
-        learning_rate: of networks and latents at the start of the main phase.
+        learning_rate: of the latents at the start of the main phase.
         final_learning_rate: at its end.
         temperature: of the soft rounding, from the start to the end of the main phase.
         noise: standard deviation added between the two soft rounds, likewise.
@@ -20,17 +20,22 @@ class Recipe:
         clip_norm: largest norm of the networks' gradient.
         warmup_steps: over which the learning rate rises, at most a tenth of the steps.
         validation_interval: steps between two evaluations with rounded latents.
+        network_pace: the networks' learning rate relative to that of the latents.
+        parameter_weight: of the parameters' rate in the loss, relative to that of the latents; more
+            than 1 because the noise of the fit moves parameters that nothing holds.
     """
 
-    learning_rate: float = 1e-2
+    learning_rate: float = 1.5e-2
     final_learning_rate: float = 1e-5
-    temperature: tuple[float, float] = (0.35, 0.08)
-    noise: tuple[float, float] = (0.22, 0.15)
+    temperature: tuple[float, float] = (0.5, 0.08)
+    noise: tuple[float, float] = (0.27, 0.15)
     hard_share: float = 0.05
     hard_learning_rate: float = 1e-4
     clip_norm: float = 0.1
     warmup_steps: int = 20
     validation_interval: int = 50
+    network_pace: float = 2 / 3
+    parameter_weight: float = 2.0
 
 
 @dataclass(frozen=True)
@@ -39,7 +44,7 @@ class StepPlan:
 
     Attributes:
         hard: latents are rounded, with a straight-through gradient.
-        learning_rate: of networks and latents.
+        learning_rate: of the latents; the networks' is `Recipe.network_pace` times that.
         temperature: of the soft rounding.
         noise: standard deviation between the two soft rounds.
         validate: evaluate the model with rounded latents after the step.

@@ -41,6 +41,8 @@ class FitSettings:
         ups_init: interpolation that the upsampling filters start from, one of
             `initial_kernels.INITIAL_KERNELS`; None for the rule by their size. It only starts the
             fit: filters are learned, and the file holds the learned ones.
+        prior: number of the prior that the networks start from and are coded against, 0 for
+            none; None for the one that was learned at the closest lambda.
 
     Raises:
         UsageError: a value is out of range.
@@ -54,6 +56,7 @@ class FitSettings:
     device: str = "cpu"
     kernels: str = "auto"
     ups_init: str | None = None
+    prior: int | None = None
 
     def __post_init__(self) -> None:
         if not (isfinite(self.lmbda) and 0 < self.lmbda <= 10):
@@ -70,6 +73,8 @@ class FitSettings:
         if self.ups_init is not None and self.ups_init not in INITIAL_KERNELS:
             names = ", ".join(INITIAL_KERNELS)
             raise UsageError(f"ups_init is {self.ups_init!r}, it must be one of {names}")
+        if self.prior is not None and not 0 <= self.prior <= 15:
+            raise UsageError(f"prior is {self.prior}, it must be 0 (none) to 15")
 
 
 def check_threads(threads: int) -> None:

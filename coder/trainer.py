@@ -7,10 +7,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from givre.bitstream.priors import NO_PRIOR, Prior
 from givre.coder.kernels import Kernels
 from givre.coder.normalisation import Target
+from givre.coder.parameter_rate import ParameterRate
 from givre.coder.schedule import Recipe, StepPlan, gain_for_lmbda
-from givre.coder.soap import Soap
+from givre.coder.soap import Soap, SoapSettings
+from givre.coder.start import start_latents, start_networks
 from givre.models.architecture import Architecture
 from givre.models.codec_model import CodecModel
 from givre.models.latents import ProxySettings
@@ -42,6 +45,7 @@ class Trainer:
         recipe: constants of the fit.
         kernels: what computes rate, distortion and proxy.
         ups_init: interpolation that the upsampling filters start from, as in `FitSettings`.
+        prior: what the networks start from and are coded against.
     """
 
     def __init__(
@@ -53,6 +57,7 @@ class Trainer:
         recipe: Recipe,
         kernels: Kernels,
         ups_init: str | None = None,
+        prior: Prior = NO_PRIOR,
     ) -> None:
         _, _, height, width = target.normalised.shape
         device = target.normalised.device
@@ -60,22 +65,33 @@ class Trainer:
         self._kernels = kernels
         self._pixels = height * width
         self._gain = gain_for_lmbda(lmbda)
-        model = CodecModel(arch, width, height)
-        model.initialise(torch.Generator().manual_seed(seed), target.mean.cpu())
-        model.upsampling.initialize_parameters(ups_init)
-        self.model = model.to(device).train()
+        self.model = CodecModel(arch, width, height)
+        start_networks(self.model, target, seed, prior, ups_init)
+        self.model.to(device).train()
         self._networks = list(self.model.parameters())
-        self._soap = Soap(self._networks)
-        self._latents = kernels.latents(model.grids, device)
+        self._latents = kernels.latents(self.model.grids, device)
+        self._parameter_rate: ParameterRate | None = None
+        soap = SoapSettings()
+        if prior.number:
+            self._parameter_rate = ParameterRate(arch, self.model, prior.values(arch))
+            self._latents.start(start_latents(self.model, target, prior), self._gain)
+            # Decay would draw the networks to zero, away from the prior.
+            soap = SoapSettings(weight_decay=0)
+        self._soap = Soap(self._networks, soap)
 
     def step(self, index: int, plan: StepPlan, upcoming: StepPlan | None) -> None:
         """Do step `index`: proxy, loss, gradient, update. `upcoming` plans the step after it."""
         proxies = self._latents.proxy(self._proxy_settings(index, plan))
         loss = self._loss(proxies)
-        self.model.zero_grad()
+        for parameter in self._networks:
+            parameter.grad = None
         loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(self._networks, self._recipe.clip_norm)
-        self._soap.step(plan.learning_rate)
+        if self._parameter_rate is not None:
+            weight = self._recipe.parameter_weight * self._lmbda / self._pixels
+            self._parameter_rate.add_gradient(weight)
+        compiled = self._kernels.name == "fused"
+        pace = self._recipe.network_pace * plan.learning_rate
+        self._soap.step(pace, self._recipe.clip_norm, compiled)
         after = self._proxy_settings(index + 1, upcoming) if upcoming else None
         self._latents.update(plan.learning_rate, after)
 

@@ -13,7 +13,8 @@ from givre.models.geometry import LATENT_MAX, LATENT_MIN, Grid
 from givre.models.noise import normal_noise
 from givre.models.proxy import noisy_soft_round, straight_through_round
 
-ADAM_BETAS = (0.9, 0.999)
+ADAM_BETAS = (0.9, 0.95)
+"""A short memory of the squares: most latents see a gradient of note only now and then."""
 ADAM_EPS = 1e-8
 
 
@@ -40,6 +41,12 @@ class ProxySettings:
 
 class FittedLatents(Protocol):
     """Latents of one image while they are fitted."""
+
+    def start(self, values: Sequence[Tensor], gain: float) -> None:
+        """Begin at `values` (H_i, W_i), which are on the symbols' scale: gain * u."""
+
+    def values(self) -> list[Tensor]:
+        """The fitted values u (H_i, W_i), before the gain; not copies."""
 
     def proxy(self, settings: ProxySettings) -> list[Tensor]:
         """Differentiable stand-ins for the rounded latents, (H_i, W_i) each."""
@@ -73,6 +80,16 @@ class ReferenceLatents:
             torch.zeros(g.height, g.width, device=device, requires_grad=True) for g in grids
         ]
         self._adam = torch.optim.Adam(self._values, betas=ADAM_BETAS, eps=ADAM_EPS)
+
+    @torch.no_grad()
+    def start(self, values: Sequence[Tensor], gain: float) -> None:
+        """See `FittedLatents.start`."""
+        for u, value in zip(self._values, values, strict=True):
+            u.copy_(value / gain)
+
+    def values(self) -> list[Tensor]:
+        """See `FittedLatents.values`."""
+        return [u.detach() for u in self._values]
 
     def proxy(self, settings: ProxySettings) -> list[Tensor]:
         """See `FittedLatents.proxy`."""

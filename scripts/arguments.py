@@ -53,6 +53,13 @@ def add_fit_arguments(parser: argparse.ArgumentParser) -> None:
         help="interpolation that the upsampling filters start from; a fit that is carried on"
         " ignores it (default: by the filters' size)",
     )
+    group.add_argument(
+        "--prior",
+        type=int,
+        metavar="N",
+        help="number of the prior that the decoder starts from and is coded against, 0 for none"
+        " (default: the one learned at the closest lambda)",
+    )
     add_threads_argument(group)
     group.add_argument(
         "--device", metavar="NAME", help=f"cpu, cuda, ... (default: {_DEFAULTS.device})"
@@ -92,6 +99,7 @@ def fit_choices(args: argparse.Namespace) -> FitChoices:
         device=args.device,
         kernels=args.kernels,
         ups_init=args.ups_init,
+        prior=args.prior,
     )
 
 

@@ -111,7 +111,9 @@ def interrupt_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
 
 def test_encode_and_decode_report_what_they_did(run: Givre, image: Path, tmp_path: Path) -> None:
     output, decoded = tmp_path / "a.givre", tmp_path / "a.png"
-    words = "--lambda 0.001 --steps 4 --complexity lop --seed 1 --threads 1 --force --json"
+    words = (
+        "--lambda 0.001 --steps 4 --complexity lop --prior 0 --seed 1 --threads 1 --force --json"
+    )
     encoded = run("encode", image, output, *words.split())
     assert encoded.code == 0
     report = encoded.json
@@ -181,6 +183,29 @@ def test_info_describes_the_file(run: Givre, file: Path, coded: bytes) -> None:
     assert found.json["bytes"] == len(coded)
     assert found.json["complexity"] == "lop"
     assert found.json["crc_ok"] is True
+
+
+@pytest.mark.parametrize(("words", "number"), [([], 3), (["--prior", 0], 0), (["--prior", 1], 1)])
+def test_prior_is_chosen_and_described(
+    run: Givre, image: Path, words: list[object], number: int
+) -> None:
+    fast = ["--steps", 1, "--complexity", "hop", "--threads", 1, "--lambda", 0.001]
+    assert run("encode", image, *fast, *words).code == 0
+    file = image.with_suffix(".givre")
+    assert run("info", file, "--json").json["prior"] == number
+    assert ["prior", str(number)] in [
+        line.split() for line in run("info", file).out.decode().splitlines()
+    ]
+    expected = givre.encode(
+        picture(), lmbda=0.001, steps=1, complexity="hop", threads=1, prior=number
+    )
+    assert file.read_bytes() == expected
+
+
+def test_unknown_prior_exits_2(run: Givre, image: Path) -> None:
+    found = run("encode", image, "--complexity", "hop", "--prior", 15)
+    assert found.code == 2
+    assert "prior is 15, those of this decoder are 1, 2, 3, 4" in found.error
 
 
 def test_info_of_a_damaged_file_is_printed_and_exits_4(
@@ -410,7 +435,10 @@ def test_interrupt_while_the_file_is_written_keeps_the_fit(
     assert not kept.exists()
 
 
-@pytest.mark.parametrize("words", [["--lambda", "0.5"], ["--complexity", "hop"], ["--seed", "9"]])
+@pytest.mark.parametrize(
+    "words",
+    [["--lambda", "0.5"], ["--complexity", "hop"], ["--seed", "9"], ["--prior", "0"]],
+)
 def test_fit_is_not_carried_on_with_other_settings(
     run: Givre, image: Path, tmp_path: Path, words: list[str]
 ) -> None:
@@ -480,6 +508,8 @@ def test_words_that_argparse_refuses_exit_2(run: Givre, words: list[str]) -> Non
         ["--lambda", "nan"],
         ["--threads", "-1"],
         ["--seed", "-1"],
+        ["--prior", "-1"],
+        ["--prior", "16"],
     ],
 )
 def test_numbers_out_of_range_exit_2(run: Givre, image: Path, words: list[str]) -> None:

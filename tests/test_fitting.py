@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from givre.bitstream.parameters import parameter_bits
+from givre.bitstream.rangecoder import PARAMETER_MAX
 from givre.coder.rdoq import refine_group
 from givre.coder.schedule import Recipe, gain_for_lmbda, hard_steps, plan_step
 from givre.coder.settings import (
@@ -165,6 +166,9 @@ def test_soap_goes_on_from_its_state() -> None:
 class _Integers:
     def __init__(self, values: list[int]) -> None:
         self.integers = np.array(values, np.int32)
+
+    def may_be(self, index: int, integer: int) -> bool:
+        return index < len(self.integers) and abs(integer) <= PARAMETER_MAX
 
     def set(self, index: int, integer: int) -> None:
         self.integers[index] = integer

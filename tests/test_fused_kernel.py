@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import logging
 import os
+import pkgutil
 import subprocess
 import sys
 import threading
@@ -17,6 +18,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from givre.models import fused
 from givre.models.fused import kernel, pool
 from givre.models.fused.kernel import Compiled, compiled
 from givre.models.fused.vector_math import cos_turns, exp, exp2, log2, sin_turns, tanh
@@ -37,6 +39,20 @@ from givre.models.fused.kernel import compiled
 @compiled("int64(int64)")
 def doubled(x):
     return 2 * helper(x)
+"""
+
+SUMS = """
+import numpy as np
+from givre.models.fused.kernel import compiled
+from givre.models.fused.pixel_products import BLOCK, FLAGS, correlate
+@compiled("void(float32[::1], float32[::1], int64, float64[::1])", fastmath=FLAGS)
+def sums_of(left, right, n_right, sums):
+    correlate(left, right, n_right, sums)
+    correlate(right, left, n_right, sums)
+left, right = np.random.default_rng(0).standard_normal((2, 8 * BLOCK)).astype(np.float32)
+sums = np.zeros(64)
+sums_of(left, right, 8, sums)
+print(sum(sums_of.machine_code().stats.cache_hits.values()), sums.tobytes().hex())
 """
 
 
@@ -207,6 +223,52 @@ def test_a_damaged_cache_is_ignored(modules: Callable[[int], ModuleType], tmp_pa
     for entry in entries:
         entry.write_bytes(b"damaged")
     assert modules(1).doubled(4) == 10
+
+
+def test_results_are_the_same_bits_compiled_or_loaded(tmp_path: Path) -> None:
+    """A helper of its own in the machine code would be another copy in the second process."""
+    (tmp_path / "sums.py").write_text(SUMS, encoding="utf-8")
+    outputs = [
+        subprocess.run(
+            [sys.executable, "sums.py"],
+            cwd=tmp_path,
+            env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache")},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.split()
+        for _ in range(2)
+    ]
+    (compiled_hits, compiled_sums), (loaded_hits, loaded_sums) = outputs
+    assert (compiled_hits, loaded_hits) == ("0", "1")
+    assert compiled_sums == loaded_sums
+
+
+def all_kernels() -> list[Compiled[..., object]]:
+    """The compiled functions of the package that have a signature."""
+    names = [module.name for module in pkgutil.iter_modules(fused.__path__)]
+    modules = [importlib.import_module(f"{fused.__name__}.{name}") for name in names]
+    return [
+        value
+        for module in modules
+        for value in vars(module).values()
+        if isinstance(value, Compiled) and value.__module__ == module.__name__ and value._signatures
+    ]
+
+
+@pytest.mark.parametrize("function", all_kernels(), ids=lambda function: function.__name__)
+def test_machine_code_holds_no_function_that_another_could_replace(
+    function: Compiled[..., object],
+) -> None:
+    """But those of numba that count references and word errors."""
+    (overload,) = function.machine_code().overloads.values()  # type: ignore[attr-defined]
+    own = f"{function.__name__}_{function.digest()}"
+    harmless = ("NRT_", "__excinfo_unwrap_args", "ol_raise_with_shape_context", "unicode_concat")
+    held = overload.library._get_module_for_linking().functions
+    names = [found.name for found in held if not found.is_declaration]
+    assert any(own in name for name in names)
+    for name in names:
+        assert own in name or any(part in name for part in harmless), name
 
 
 def test_kernels_run_without_a_cache_folder() -> None:

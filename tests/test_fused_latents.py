@@ -11,7 +11,7 @@ from torch import Tensor
 
 from givre.models.fused.latents import FusedLatents
 from givre.models.fused.noise import normal_noise
-from givre.models.latents import ProxySettings
+from givre.models.latents import ADAM_BETAS, ADAM_EPS, ProxySettings
 from givre.models.proxy import noisy_soft_round, straight_through_round
 
 SHAPES = [(65, 64), (17, 33), (5, 3), (1, 7), (1, 1)]
@@ -104,7 +104,7 @@ def test_twenty_steps_equal_autograd_and_adam(settings: ProxySettings) -> None:
         state[f"latent.{i}"] = 0.2 * u
     latents.load_state_tensors(state)
     values = [u.double().requires_grad_() for u in latents.latents]
-    adam = torch.optim.Adam(values, betas=(0.9, 0.999), eps=1e-8)
+    adam = torch.optim.Adam(values, betas=ADAM_BETAS, eps=ADAM_EPS)
     for step in range(20):
         now, rate = replace(settings, step=step), 1e-3 / (1 + step)
         gradients = random_like(latents.latents, 100 + step)

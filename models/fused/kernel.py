@@ -18,6 +18,14 @@ _lock = threading.RLock()
 
 Fastmath = bool | frozenset[str]
 
+_AS_PART: dict[str, Any] = {"forceinline": True, "no_cpython_wrapper": True}
+"""How a function is compiled for the kernels that call it: pasted into each of them by LLVM.
+
+A helper that stays a function of its own would be in the machine code of several kernels under one
+name, each optimised a little differently, and the linker takes the copy that is loaded first. The
+sums of a kernel would then depend on whether it was compiled or loaded, and on what was before it.
+"""
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -26,6 +34,8 @@ class Compiled(Generic[P, R]):
     """A function that becomes machine code at its first call; safe to call from any thread.
 
     A compiled function may call others and read numbers and tuples among its module's globals.
+    Those others become part of its own machine code, so that its results are the same bits in
+    whichever process it was compiled.
     """
 
     def __init__(
@@ -46,8 +56,10 @@ class Compiled(Generic[P, R]):
             "error_model": "numpy",
             "fastmath": set(fastmath) if isinstance(fastmath, frozenset) else fastmath,
             "inline": inline,
+            "no_cfunc_wrapper": True,
         }
         self._machine_code: Callable[P, R] | None = None
+        self._part: Callable[P, R] | None = None
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run the machine code, which is loaded or compiled if need be."""
@@ -60,10 +72,20 @@ class Compiled(Generic[P, R]):
                 self._machine_code = self._build()
             return self._machine_code
 
+    def part(self) -> Callable[P, R]:
+        """Return what the kernels that call the function are compiled with; for any types."""
+        with _lock:
+            if self._part is None:
+                import numba
+
+                inlined = numba.njit(**self._options, **_AS_PART)
+                self._part = cast("Callable[P, R]", inlined(self._linked_function()))
+            return self._part
+
     def digest(self) -> str:
         """Short hash of everything outside the function that its machine code depends on."""
         options = {**self._options, "fastmath": sorted(map(str, self._flags()))}
-        parts: list[object] = [self._signatures, sorted(options.items())]
+        parts: list[object] = [self._signatures, sorted(options.items()), sorted(_AS_PART.items())]
         for name, value in _globals_read(self.__wrapped__).items():
             if isinstance(value, Compiled):
                 parts.append((name, value.digest(), *_content(_code(value.__wrapped__))))
@@ -77,7 +99,7 @@ class Compiled(Generic[P, R]):
 
     def _build(self) -> Callable[P, R]:
         function = self._linked_function()
-        if not self._signatures:  # a helper: it is part of the kernels that call it
+        if not self._signatures:  # called from Python all the same
             return self._compile(function, cache=False)
         try:
             return self._compile(function, cache=True)
@@ -109,7 +131,7 @@ class Compiled(Generic[P, R]):
         scope = dict(original.__globals__)
         for name, value in _globals_read(original).items():
             if isinstance(value, Compiled):
-                scope[name] = value.machine_code()
+                scope[name] = value.part()
         function = FunctionType(
             original.__code__,
             scope,

@@ -34,11 +34,30 @@ def clip_factor(gradients: Floats, largest: float) -> float:
     return 1.0 if factor > 1.0 else factor
 
 
+# Loops, not slices: NumPy's assignment to a slice makes ten times the code, at every call.
+
+
+@compiled()
+def _fill(x: Floats, value: np.float32) -> None:
+    """Set all of a matrix to a value."""
+    for i in range(x.shape[0]):
+        for j in range(x.shape[1]):
+            x[i, j] = value
+
+
+@compiled()
+def _copy(x: Floats, out: Floats) -> None:
+    """Set out to x."""
+    for i in range(x.shape[0]):
+        for j in range(x.shape[1]):
+            out[i, j] = x[i, j]
+
+
 @compiled(fastmath=FLAGS)
 def _multiply(a: Floats, b: Floats, out: Floats) -> None:
     """Set out to a @ b."""
+    _fill(out, _ZERO)
     for i in range(a.shape[0]):
-        out[i] = _ZERO
         for k in range(a.shape[1]):
             factor = a[i, k]
             for j in range(b.shape[1]):
@@ -48,7 +67,7 @@ def _multiply(a: Floats, b: Floats, out: Floats) -> None:
 @compiled(fastmath=FLAGS)
 def _multiply_first_transposed(a: Floats, b: Floats, out: Floats) -> None:
     """Set out to a.T @ b."""
-    out[:] = _ZERO
+    _fill(out, _ZERO)
     for k in range(a.shape[0]):
         for i in range(a.shape[1]):
             factor = a[k, i]
@@ -88,10 +107,10 @@ def _rotate(x: Floats, row_basis: Floats, column_basis: Floats, spare: Floats) -
     """Express x in the bases; an empty basis is the identity."""
     if row_basis.size:
         _multiply_first_transposed(row_basis, x, spare)
-        x[:] = spare
+        _copy(spare, x)
     if column_basis.size:
         _multiply(x, column_basis, spare)
-        x[:] = spare
+        _copy(spare, x)
 
 
 @compiled(fastmath=FLAGS)
@@ -99,10 +118,10 @@ def _rotate_back(x: Floats, row_basis: Floats, column_basis: Floats, spare: Floa
     """Undo `_rotate`."""
     if row_basis.size:
         _multiply(row_basis, x, spare)
-        x[:] = spare
+        _copy(spare, x)
     if column_basis.size:
         _multiply_second_transposed(x, column_basis, spare)
-        x[:] = spare
+        _copy(spare, x)
 
 
 @compiled(

@@ -88,11 +88,15 @@ def streams() -> dict[str, bytes]:
     quantised, latents = random_parameters(custom, seed=2), random_latents(custom, 30, 22, 2)
     found["custom-30x22"] = synthetic(custom, (30, 22), quantised, latents)
     for channels, complexity in [(3, "hop"), (1, "lop"), (4, "lop")]:
-        settings = FitSettings(lmbda=1e-3, steps=60, complexity=complexity, threads=1)
+        settings = FitSettings(lmbda=1e-3, steps=60, complexity=complexity, threads=1, prior=0)
         encoded = encode_samples(picture(32, 24, channels), settings)
         found[f"fitted-{complexity}-32x24x{channels}"] = encoded.data
+    for channels, complexity, number in [(3, "hop", 3), (3, "lop", 1), (1, "mop", 2)]:
+        settings = FitSettings(lmbda=1e-3, steps=20, complexity=complexity, threads=1, prior=number)
+        encoded = encode_samples(picture(40, 24, channels), settings)
+        found[f"prior{number}-{complexity}-40x24x{channels}"] = encoded.data
     constant = np.full((9, 11, 3), 200, np.uint8)
-    settings = FitSettings(lmbda=1e-3, steps=5, complexity="lop", threads=1)
+    settings = FitSettings(lmbda=1e-3, steps=5, complexity="lop", threads=1, prior=0)
     found["constant-11x9"] = encode_samples(constant, settings).data
     return found
 

@@ -1,0 +1,76 @@
+"""The parameters' rate in the loss: what the differences from the prior will cost, and its slope.
+
+While a decoder is fitted nothing is rounded, so the coded size is not known yet. The Laplace model
+of a group with mean magnitude b spends log2(b) bits a parameter more or less, whatever the step.
+That is the rate used here. Its slope with respect to a parameter is sign(d) / (b ln 2): the less a
+group has moved, the dearer it is to move, and groups that gain little stay at the prior.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import log
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from givre.models.architecture import Architecture, tensor_specs
+
+FLOOR = 0.01
+"""Magnitude below which a difference will be rounded away; added to every group's mean."""
+
+_SMOOTHNESS = 0.3 * FLOOR
+"""Magnitude at which the slope of |d| is half of 1."""
+
+
+class ParameterRate:
+    """Rate of a model's parameters, as differences from a prior.
+
+    Args:
+        arch: groups of the parameters.
+        model: holds the parameters.
+        prior: what they are coded against, by name, in float64.
+    """
+
+    def __init__(
+        self, arch: Architecture, model: nn.Module, prior: Mapping[str, NDArray[np.float64]]
+    ) -> None:
+        names = [spec.name for spec in tensor_specs(arch)]
+        parameters: Mapping[str, Tensor] = dict(model.named_parameters())
+        self._parameters = [parameters[name] for name in names]
+        groups = list(dict.fromkeys(spec.group for spec in tensor_specs(arch)))
+        index = [groups.index(spec.group) for spec in tensor_specs(arch)]
+        sizes = [p.numel() for p in self._parameters]
+        device = self._parameters[0].device
+        self._groups = torch.repeat_interleave(torch.tensor(index), torch.tensor(sizes)).to(device)
+        self._counts = torch.bincount(self._groups, minlength=len(groups)).float()
+        self._sizes = sizes
+        values = [torch.from_numpy(prior[name]).reshape(-1) for name in names]
+        self._prior = torch.cat(values).float().to(device)
+
+    @torch.no_grad()
+    def bits(self) -> float:
+        """The rate, up to a constant: sum over the groups of n log2(mean |d| + FLOOR)."""
+        return float((self._counts * torch.log2(self._means(self._flat() - self._prior))).sum())
+
+    @torch.no_grad()
+    def add_gradient(self, weight: float) -> None:
+        """Add `weight` times the slope of the rate to every parameter's `.grad`."""
+        difference = self._flat() - self._prior
+        slope = (weight / log(2)) / self._means(difference)
+        gradient = slope[self._groups] * difference / (difference.abs() + _SMOOTHNESS)
+        for parameter, part in zip(
+            self._parameters, torch.split(gradient, self._sizes), strict=True
+        ):
+            shaped = part.reshape(parameter.shape)
+            parameter.grad = shaped.clone() if parameter.grad is None else parameter.grad + shaped
+
+    def _flat(self) -> Tensor:
+        return torch.cat([p.detach().reshape(-1) for p in self._parameters])
+
+    def _means(self, difference: Tensor) -> Tensor:
+        """Mean magnitude in each group, plus FLOOR."""
+        totals = torch.zeros_like(self._counts).index_add_(0, self._groups, difference.abs())
+        return totals / self._counts + FLOOR

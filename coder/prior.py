@@ -1,0 +1,58 @@
+"""Which prior a fit starts from and is coded against."""
+
+from __future__ import annotations
+
+from math import log
+
+from givre.bitstream.header import architecture_name
+from givre.bitstream.priors import NO_PRIOR, PRIOR_HASHES, Prior, load_prior
+from givre.coder.settings import FitSettings
+from givre.errors import UsageError
+from givre.models.architecture import Architecture
+
+PRIOR_LMBDAS = {1: 0.02, 2: 0.004, 3: 0.001, 4: 0.0004}
+"""Prior's number to the lambda that it was learned at, for every complexity point."""
+
+LARGEST_LMBDA = 0.002
+"""Up to this lambda a fit starts at a prior whatever the size of its image."""
+
+SMALL_PIXELS = 1 << 17
+"""Up to so many pixels it does so at every lambda: its parameters are a large part of the file.
+
+Large images at low rates are better off with a decoder of their own: `docs/RECIPE.md` has the
+measurements behind both numbers.
+"""
+
+
+def prior_for(settings: FitSettings, arch: Architecture, pixels: int) -> Prior:
+    """The prior of a fit: the one asked for, or the one that suits lambda and size.
+
+    Args:
+        settings: lambda, and the number of a prior if one is asked for.
+        arch: of the decoder.
+        pixels: of the image.
+
+    Returns:
+        The prior that was learned at the closest lambda; `NO_PRIOR` where the fit is better
+        without, or where there is none for the architecture.
+
+    Raises:
+        UsageError: the prior asked for does not exist for the architecture.
+        UnsupportedError: the installed prior is damaged.
+    """
+    point = architecture_name(arch)
+    numbers = [number for name, number in PRIOR_HASHES if name == point]
+    if settings.prior is not None:
+        if settings.prior not in (NO_PRIOR.number, *numbers):
+            known = ", ".join(map(str, numbers)) or "none"
+            raise UsageError(
+                f"prior is {settings.prior}, those of this decoder are {known}; 0 is no prior"
+            )
+        return load_prior(arch, settings.prior)
+    if not numbers or (settings.lmbda > LARGEST_LMBDA and pixels > SMALL_PIXELS):
+        return NO_PRIOR
+    return load_prior(arch, min(numbers, key=lambda n: _distance(PRIOR_LMBDAS[n], settings.lmbda)))
+
+
+def _distance(a: float, b: float) -> float:
+    return abs(log(a / b))

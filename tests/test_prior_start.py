@@ -1,0 +1,619 @@
+"""A fit that starts at a prior: which one, with what networks and latents, and what is written."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+import givre
+from givre.bitstream.container import unpack
+from givre.bitstream.parameters import read_parameters
+from givre.bitstream.priors import NO_PRIOR, PRIOR_HASHES, Prior, load_prior
+from givre.coder.analysis import N_LEVELS, analyse, image_pyramid, load_analysis
+from givre.coder.choose_settings import FitChoices, continued_settings, new_settings
+from givre.coder.decoder import decode_samples
+from givre.coder.encoder import encode_fit
+from givre.coder.file_info import file_info
+from givre.coder.fit import Fit, architecture_for, image_digest
+from givre.coder.image_io import load_samples
+from givre.coder.kernels import REFERENCE, choose_kernels
+from givre.coder.normalisation import make_target
+from givre.coder.overfit import overfit
+from givre.coder.parameter_rate import FLOOR, ParameterRate
+from givre.coder.prior import LARGEST_LMBDA, PRIOR_LMBDAS, SMALL_PIXELS, prior_for
+from givre.coder.quality import constant_error
+from givre.coder.quantise import QuantisedGroup, _Group
+from givre.coder.schedule import Recipe
+from givre.coder.settings import FitSettings
+from givre.coder.start import start_latents, start_networks
+from givre.errors import CheckpointError, UsageError
+from givre.models.architecture import NAMED_POINTS, Architecture, group_names, tensor_specs
+from givre.models.codec_model import CodecModel
+from givre.models.geometry import grids
+from givre.models.initial_kernels import INITIAL_KERNELS
+from givre.models.latents import FittedLatents, ProxySettings, hard_latents
+
+Samples = NDArray[np.uint8]
+HOP = NAMED_POINTS["hop"]
+FAST = FitSettings(lmbda=1e-3, steps=1, complexity="hop", threads=1)
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def photo() -> Samples:
+    path = Path(__file__).parents[1] / "docs" / "images" / "demo.png"
+    return np.ascontiguousarray(load_samples(path)[100:228, 60:188])
+
+
+def ramp(width: int, height: int, channels: int = 3) -> Samples:
+    y, x = np.mgrid[:height, :width]
+    return np.stack([8 * x, 11 * y, 5 * (x + y), x * y], axis=-1)[..., :channels].astype(np.uint8)
+
+
+# --- which prior --------------------------------------------------------------------------------
+
+
+def test_the_prior_of_its_own_lambda_is_the_nearest() -> None:
+    for number, lmbda in PRIOR_LMBDAS.items():
+        found = prior_for(replace(FAST, lmbda=lmbda), HOP, SMALL_PIXELS)
+        assert found is load_prior(HOP, number)
+
+
+def test_nearness_is_a_ratio() -> None:
+    """The border between two priors is at the geometric mean of their lambdas."""
+    falling = sorted(PRIOR_LMBDAS, key=PRIOR_LMBDAS.__getitem__, reverse=True)
+    for higher, lower in pairwise(falling):
+        border = math.sqrt(PRIOR_LMBDAS[higher] * PRIOR_LMBDAS[lower])
+        for lmbda, number in ((1.01 * border, higher), (0.99 * border, lower)):
+            assert prior_for(replace(FAST, lmbda=lmbda), HOP, SMALL_PIXELS).number == number
+    for lmbda, number in ((10.0, falling[0]), (1e-9, falling[-1])):
+        assert prior_for(replace(FAST, lmbda=lmbda), HOP, SMALL_PIXELS).number == number
+
+
+def test_only_priors_that_there_are_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    only = 3
+    for point, number in list(PRIOR_HASHES):
+        if point == "hop" and number != only:
+            monkeypatch.delitem(PRIOR_HASHES, (point, number))
+    for lmbda in PRIOR_LMBDAS.values():
+        assert prior_for(replace(FAST, lmbda=lmbda), HOP, SMALL_PIXELS).number == only
+    monkeypatch.delitem(PRIOR_HASHES, ("hop", only))
+    assert prior_for(FAST, HOP, SMALL_PIXELS) is NO_PRIOR
+
+
+def test_large_images_at_low_rates_go_without() -> None:
+    for lmbda, pixels, has in (
+        (1.01 * LARGEST_LMBDA, SMALL_PIXELS, True),
+        (1.01 * LARGEST_LMBDA, SMALL_PIXELS + 1, False),
+        (0.99 * LARGEST_LMBDA, 1 << 22, True),
+    ):
+        found = prior_for(replace(FAST, lmbda=lmbda), HOP, pixels)
+        assert (found is not NO_PRIOR) == has
+    assert prior_for(replace(FAST, lmbda=1.0, prior=1), HOP, 1 << 22).number == 1
+
+
+def test_a_prior_that_is_asked_for_is_taken_at_any_lambda() -> None:
+    for number in PRIOR_LMBDAS:
+        assert prior_for(replace(FAST, prior=number), HOP, SMALL_PIXELS).number == number
+
+
+def test_zero_is_no_prior() -> None:
+    assert prior_for(replace(FAST, prior=0), HOP, SMALL_PIXELS) is NO_PRIOR
+
+
+def test_other_decoders_have_no_prior() -> None:
+    custom = replace(HOP, n_spatial=13)
+    assert prior_for(FAST, custom, SMALL_PIXELS) is NO_PRIOR
+    with pytest.raises(UsageError, match="those of this decoder are none; 0 is no prior"):
+        prior_for(replace(FAST, prior=1), custom, SMALL_PIXELS)
+
+
+def test_an_unknown_prior_is_a_usage_error_of_one_line() -> None:
+    with pytest.raises(
+        UsageError, match=r"prior is 15, those of this decoder are .*; 0 is no prior"
+    ) as error:
+        prior_for(replace(FAST, prior=15), HOP, SMALL_PIXELS)
+    assert len(str(error.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("number", [-1, 16])
+def test_numbers_that_no_header_holds_are_refused(number: int) -> None:
+    with pytest.raises(UsageError, match=r"it must be 0 \(none\) to 15"):
+        FitSettings(prior=number)
+
+
+# --- networks -----------------------------------------------------------------------------------
+
+
+def started(
+    prior: Prior, channels: int = 3, ups_init: str | None = None, seed: int = 0
+) -> dict[str, NDArray[np.float64]]:
+    """The networks for 40x32 pixels after `start_networks`."""
+    arch = architecture_for(FAST, 40, 32, channels)
+    model = CodecModel(arch, 40, 32)
+    start_networks(model, make_target(ramp(40, 32, channels)), seed, prior, ups_init)
+    return {name: p.detach().double().numpy() for name, p in model.named_parameters()}
+
+
+def hop_with(channels: int) -> Architecture:
+    return architecture_for(FAST, 40, 32, channels)
+
+
+@pytest.mark.parametrize("number", PRIOR_LMBDAS)
+def test_networks_start_at_the_prior_exactly(number: int) -> None:
+    prior = load_prior(hop_with(3), number)
+    expected = prior.values(hop_with(3))
+    found = started(prior)
+    assert found.keys() == expected.keys()
+    for name, value in found.items():
+        assert np.array_equal(value, expected[name]), name
+
+
+@pytest.mark.parametrize("ups_init", INITIAL_KERNELS)
+def test_an_interpolation_that_is_asked_for_replaces_the_priors_filters(ups_init: str) -> None:
+    prior = load_prior(hop_with(3), 3)
+    expected = prior.values(hop_with(3))
+    found, without = started(prior, ups_init=ups_init), started(NO_PRIOR, ups_init=ups_init)
+    for name, value in found.items():
+        if name.startswith("upsampling."):
+            assert np.array_equal(value, without[name]), name
+            assert not np.array_equal(value, expected[name]), name
+        else:
+            assert np.array_equal(value, expected[name]), name
+
+
+@pytest.mark.parametrize("channels", [1, 2, 4])
+def test_other_channels_take_all_but_the_synthesis(channels: int) -> None:
+    prior = load_prior(hop_with(channels), 3)
+    expected = prior.values(hop_with(channels))
+    found, without = started(prior, channels), started(NO_PRIOR, channels)
+    other_seed = started(prior, channels, seed=1)
+    for name, value in found.items():
+        if name.startswith("synthesis."):
+            assert np.array_equal(value, without[name]), name
+        else:
+            assert np.array_equal(value, expected[name]), name
+            assert np.array_equal(value, other_seed[name]), name
+    assert np.unique(found["synthesis.hidden.weight"]).size > 100
+    weights = "synthesis.hidden.weight"
+    assert not np.array_equal(found[weights], other_seed[weights])
+
+
+def test_without_a_prior_the_seed_decides() -> None:
+    first, second, same = started(NO_PRIOR), started(NO_PRIOR, seed=1), started(NO_PRIOR)
+    assert all(np.array_equal(first[name], same[name]) for name in first)
+    name = "arm.output.weight"
+    assert not np.array_equal(first[name], second[name])
+
+
+# --- latents ------------------------------------------------------------------------------------
+
+
+def halved(positions: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Centres of pairs of pixels, the last of an odd number paired with itself."""
+    n = len(positions)
+    return np.array([(positions[i] + positions[min(i + 1, n - 1)]) / 2 for i in range(0, n, 2)])
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (2, 3), (37, 50), (5, 64)])
+def test_a_pyramid_of_a_plane_is_the_plane_at_the_pixels_centres(height: int, width: int) -> None:
+    y, x = np.arange(height) * 1.0, np.arange(width) * 1.0
+    slopes = ((2.0, -3.0, 5.0), (-0.5, 0.25, 1.0))
+    image = np.stack([a + b * y[:, None] + c * x for a, b, c in slopes])
+    for level in image_pyramid(torch.from_numpy(image)[None], 7):
+        expected = np.stack([a + b * y[:, None] + c * x for a, b, c in slopes])
+        torch.testing.assert_close(level[0], torch.from_numpy(expected), rtol=0, atol=1e-12)
+        y, x = halved(y), halved(x)
+
+
+def test_analysis_is_a_dot_product_at_every_pixel() -> None:
+    rng = np.random.default_rng(4)
+    image = rng.random((1, 3, 19, 13)).astype(np.float32)
+    filters = rng.normal(size=(N_LEVELS, 76)).astype(np.float32)
+    all_grids = grids(hop_with(3), 13, 19)
+    found = analyse(torch.from_numpy(filters), torch.from_numpy(image), all_grids)
+    pyramid = [level[0].numpy() for level in image_pyramid(torch.from_numpy(image), N_LEVELS)]
+    assert any(grid.hyper for grid in all_grids)
+    for grid, values in zip(all_grids, found, strict=True):
+        assert values.shape == (grid.height, grid.width)
+        if grid.hyper:
+            assert not values.any()
+            continue
+        plane, row = pyramid[grid.level].astype(np.float64), filters[grid.level].astype(np.float64)
+        for y in range(grid.height):
+            for x in range(grid.width):
+                total = row[75]
+                for channel in range(3):
+                    for dy in range(5):
+                        for dx in range(5):
+                            at_y = min(max(y + dy - 2, 0), grid.height - 1)
+                            at_x = min(max(x + dx - 2, 0), grid.width - 1)
+                            tap = row[25 * channel + 5 * dy + dx]
+                            total += tap * plane[channel, at_y, at_x]
+                assert float(values[y, x]) == pytest.approx(total, abs=1e-4)
+
+
+def test_coarser_levels_than_the_filters_start_at_zero() -> None:
+    arch = replace(HOP, n_levels=9, n_hyper=5)
+    all_grids = grids(arch, 24, 16)
+    found = analyse(torch.ones(N_LEVELS, 76), torch.ones(1, 3, 16, 24), all_grids)
+    for grid, values in zip(all_grids, found, strict=True):
+        expected = 0 if grid.hyper or grid.level >= N_LEVELS else 76
+        assert values.shape == (grid.height, grid.width)
+        assert (values == expected).all()
+
+
+@pytest.mark.parametrize(("channels", "number"), [(1, 3), (4, 3), (3, 0)])
+def test_latents_start_at_zero_where_no_prior_fixes_their_meaning(
+    channels: int, number: int
+) -> None:
+    arch = hop_with(channels)
+    target = make_target(ramp(40, 32, channels))
+    found = start_latents(CodecModel(arch, 40, 32), target, load_prior(arch, number))
+    shapes = [(grid.height, grid.width) for grid in grids(arch, 40, 32)]
+    assert [tuple(values.shape) for values in found] == shapes
+    assert not any(values.any() for values in found)
+
+
+@pytest.mark.parametrize(("point", "number"), list(PRIOR_HASHES))
+def test_every_prior_has_its_analysis(point: str, number: int) -> None:
+    filters = load_analysis(point, number)
+    assert filters.shape == (N_LEVELS, 76)
+    assert filters.isfinite().all()
+    assert filters.any(dim=1).all()
+
+
+def both_kinds(arch: Architecture, width: int, height: int) -> Sequence[FittedLatents]:
+    fused = choose_kernels("fused", CPU, 1)
+    all_grids = grids(arch, width, height)
+    return [kernels.latents(all_grids, CPU) for kernels in (REFERENCE, fused)]
+
+
+def random_latents(arch: Architecture, width: int, height: int, seed: int) -> list[Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    return [
+        3 * torch.randn(g.height, g.width, generator=generator) for g in grids(arch, width, height)
+    ]
+
+
+SOFT = ProxySettings(gain=16.0, hard=False, temperature=0.35, noise=0.22, seed=3, step=0)
+
+
+def test_both_kinds_of_latents_start_at_the_given_values() -> None:
+    values = random_latents(HOP, 40, 32, seed=0)
+    reference, fused = both_kinds(HOP, 40, 32)
+    for latents in (reference, fused):
+        latents.start(values, SOFT.gain)
+    for wanted, a, b in zip(values, reference.values(), fused.values(), strict=True):
+        assert torch.equal(a, wanted / SOFT.gain)
+        assert torch.equal(a, b)
+    for latents in (reference, fused):
+        for wanted, rounded in zip(values, latents.rounded(SOFT.gain), strict=True):
+            assert torch.equal(rounded, wanted.round())
+    hard = replace(SOFT, hard=True)
+    for settings, atol in ((SOFT, 1e-4), (hard, 0)):
+        proxies = zip(values, reference.proxy(settings), fused.proxy(settings), strict=True)
+        for wanted, a, b in proxies:
+            torch.testing.assert_close(a, b, rtol=0, atol=atol)
+            assert float((a - wanted).detach().abs().max()) < (2 if settings is SOFT else 0.501)
+
+
+@pytest.mark.parametrize("kind", [0, 1])
+def test_a_start_replaces_a_proxy_that_was_made_ahead(kind: int) -> None:
+    arch, following = HOP, replace(SOFT, step=1)
+    values = random_latents(arch, 40, 32, seed=1)
+    used, fresh = both_kinds(arch, 40, 32)[kind], both_kinds(arch, 40, 32)[kind]
+    used.start(random_latents(arch, 40, 32, seed=2), SOFT.gain)
+    torch.autograd.backward([y.sum() for y in used.proxy(SOFT)])
+    used.update(0.01, following)
+    for latents in (used, fresh):
+        latents.start(values, SOFT.gain)
+    for a, b in zip(used.proxy(following), fresh.proxy(following), strict=True):
+        assert torch.equal(a, b)
+
+
+# --- rate of the parameters ---------------------------------------------------------------------
+
+
+def standing(model: CodecModel) -> dict[str, np.ndarray]:
+    """A model's parameters as they are now, copied as the values of a prior."""
+    return {name: p.detach().double().numpy().copy() for name, p in model.named_parameters()}
+
+
+def moved_model(seed: int = 0) -> tuple[CodecModel, ParameterRate]:
+    """A model whose parameters are 0.5 to 2 away from where its rate began."""
+    arch = NAMED_POINTS["lop"]
+    model = CodecModel(arch, 16, 16)
+    generator = torch.Generator().manual_seed(seed)
+    model.initialise(generator, torch.zeros(3))
+    rate = ParameterRate(arch, model, standing(model))
+    with torch.no_grad():
+        for p in model.parameters():
+            sign = torch.randint(0, 2, p.shape, generator=generator) * 2 - 1
+            p.add_(sign * (0.5 + 1.5 * torch.rand(p.shape, generator=generator)))
+    return model, rate
+
+
+def test_bits_are_the_logarithms_of_the_mean_differences() -> None:
+    arch = NAMED_POINTS["lop"]
+    model = CodecModel(arch, 16, 16)
+    rate = ParameterRate(arch, model, standing(model))
+    sizes = dict.fromkeys(group_names(arch), 0)
+    groups = {spec.name: spec.group for spec in tensor_specs(arch)}
+    with torch.no_grad():
+        for name, p in model.named_parameters():
+            sizes[groups[name]] += p.numel()
+            p.add_(2.0 ** -list(sizes).index(groups[name]))
+    expected = sum(n * math.log2(2.0**-index + FLOOR) for index, n in enumerate(sizes.values()))
+    assert rate.bits() == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_gradient_is_the_slope_of_the_bits() -> None:
+    """Differences are large against FLOOR: there the smoothed sign is 1 up to 1 %."""
+    model, rate = moved_model()
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    rate.add_gradient(1.0)
+    step = 0.02
+    for name, p in model.named_parameters():
+        gradient = p.grad
+        assert gradient is not None
+        ends = []
+        for direction in (1, -1):
+            with torch.no_grad():
+                p.copy_(before[name] + direction * step * gradient.sign())
+            ends.append(rate.bits())
+            with torch.no_grad():
+                p.copy_(before[name])
+        slope = (ends[0] - ends[1]) / (2 * step)
+        assert float(gradient.abs().sum()) == pytest.approx(slope, rel=0.01)
+
+
+def test_the_gradient_is_weighted_and_added() -> None:
+    model, rate = moved_model()
+    rate.add_gradient(1.0)
+    once = [p.grad.clone() for p in model.parameters() if p.grad is not None]
+    rate.add_gradient(-3.0)
+    for p, first in zip(model.parameters(), once, strict=True):
+        torch.testing.assert_close(p.grad, -2 * first)
+
+
+def test_at_the_prior_there_is_no_gradient() -> None:
+    arch = NAMED_POINTS["lop"]
+    model = CodecModel(arch, 16, 16)
+    ParameterRate(arch, model, standing(model)).add_gradient(1.0)
+    for p in model.parameters():
+        assert p.grad is not None
+        assert not p.grad.any()
+
+
+# --- quantised differences ----------------------------------------------------------------------
+
+
+def group_of(
+    prior: Sequence[int], prior_exponent: int, differences: Sequence[float]
+) -> tuple[QuantisedGroup, dict[str, Tensor], dict[str, NDArray[np.float64]]]:
+    """A group of two tensors, of which the first has two values."""
+    flat = np.ldexp(np.array(prior, np.float64), -prior_exponent)
+    base = {"a": flat[:2].reshape(1, 2), "b": flat[2:]}
+    moved = torch.from_numpy(flat + np.array(differences)).float()
+    tensors = {"a": moved[:2].reshape(1, 2).clone(), "b": moved[2:].clone()}
+    group = _Group("g", (("a", (1, 2)), ("b", (len(prior) - 2,))))
+    return QuantisedGroup(group, tensors, base, prior_exponent), tensors, base
+
+
+def joined(tensors: dict[str, Tensor]) -> list[float]:
+    return [float(x) for tensor in tensors.values() for x in tensor.reshape(-1)]
+
+
+def test_integers_are_differences_from_the_prior() -> None:
+    group, tensors, _ = group_of([100, -50, 7, 0], 4, [0.26, -0.6, 0.1, 1.0])
+    assert group.quantise(2)
+    assert group.integers.tolist() == [1, -2, 0, 4]
+    assert group.exponent == 2
+    assert joined(tensors) == [100 / 16 + 0.25, -50 / 16 - 0.5, 7 / 16, 1.0]
+    group.set(2, -3)
+    assert group.integers.tolist() == [1, -2, -3, 4]
+    assert joined(tensors)[2] == 7 / 16 - 0.75
+
+
+def test_reset_returns_to_the_prior_and_restore_from_it() -> None:
+    group, tensors, base = group_of([100, -50, 7, 0], 4, [0.26, -0.6, 0.1, 1.0])
+    assert group.quantise(3)
+    before, integers, bits = joined(tensors), group.integers, group.bits()
+    assert bits > 1
+    group.reset()
+    assert (group.exponent, group.integers.tolist(), group.bits()) == (0, [0, 0, 0, 0], 1)
+    assert joined(tensors) == [float(x) for value in base.values() for x in value.reshape(-1)]
+    assert integers.any()
+    group.restore(integers, 3)
+    assert (group.exponent, joined(tensors), group.bits()) == (3, before, bits)
+    group.set(0, 0)
+    assert integers[0] != 0  # what was kept is not what is changed
+
+
+def test_parameters_stay_below_sixteen_bits() -> None:
+    """On the step 2^-15 a prior of 4095 * 2^-11 has room for 15 steps up, and 2^17 down."""
+    step = 2.0**-15
+    group, tensors, _ = group_of([4095, -4095, 0], 11, [15 * step, -15 * step, 0])
+    assert group.quantise(15)
+    assert group.integers.tolist() == [15, -15, 0]
+    assert joined(tensors)[:2] == [65535 * step, -65535 * step]
+    assert group.may_be(0, 15)
+    assert not group.may_be(0, 16)
+    assert group.may_be(0, -4095)
+    assert group.may_be(1, -15)
+    assert not group.may_be(1, -16)
+    assert [group.may_be(2, n) for n in (4095, 4096, -4095, -4096)] == [True, False, True, False]
+
+
+def test_a_step_on_which_a_parameter_does_not_fit_is_not_taken() -> None:
+    step = 2.0**-15
+    group, tensors, _ = group_of([4095, 0, 0], 11, [16 * step, 0, 0])
+    assert group.quantise(14)
+    kept = joined(tensors)
+    assert group.integers.tolist() == [8, 0, 0]
+    assert not group.quantise(15)
+    assert (group.exponent, group.integers.tolist(), joined(tensors)) == (14, [8, 0, 0], kept)
+    far, _, _ = group_of([0, 0, 0], 0, [1.0, 0, 4096.0])
+    assert not far.quantise(1)
+    assert far.quantise(0)
+    assert far.integers.tolist() == [1, 0, 4095]
+
+
+def test_the_priors_step_limits_coarse_differences() -> None:
+    """A prior on the step 2^-15 leaves parameters below 2, whatever the step of a difference."""
+    group, _, _ = group_of([4095, 0, 0], 15, [1.0, 0, 1.0])
+    assert group.quantise(0)
+    assert group.may_be(0, 1)
+    assert not group.may_be(0, 2)
+    assert group.may_be(1, -1)
+    assert not group.may_be(1, -2)
+    wide, tensors, _ = group_of([4095, 0, 0], 15, [2.0, 0, 0])
+    assert wide.quantise(0)  # nothing is coarser: the group stays at the prior
+    assert joined(tensors) == [4095 * 2.0**-15, 0, 0]
+
+
+# --- fits and files -----------------------------------------------------------------------------
+
+
+def loss(fit: Fit) -> float:
+    return 10 ** (-fit.psnr_db / 10) + fit.settings.lmbda * fit.bpp
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+def test_a_fit_begins_better_than_a_constant_and_than_from_nothing(
+    photo: Samples, steps: int
+) -> None:
+    settings = replace(FAST, steps=steps)
+    found, without = overfit(photo, settings), overfit(photo, replace(settings, prior=0))
+    constant = constant_error(photo)
+    assert loss(found) < 0.5 * constant
+    assert loss(found) < 0.5 * loss(without)
+
+
+def fit_at_prior(samples: Samples, number: int) -> Fit:
+    """What no step at all would leave: networks at the prior, latents from the analysis."""
+    height, width, channels = samples.shape
+    settings = replace(FAST, prior=number)
+    arch = architecture_for(settings, width, height, channels)
+    prior, target = load_prior(arch, number), make_target(samples)
+    latents = hard_latents(start_latents(CodecModel(arch, width, height), target, prior))
+    return Fit(
+        settings=settings,
+        width=width,
+        height=height,
+        channels=channels,
+        digest=image_digest(samples),
+        parameters={name: torch.from_numpy(v).float() for name, v in prior.values(arch).items()},
+        latents=[latent.to(torch.int8) for latent in latents],
+        bpp=1.0,
+        psnr_db=20.0,
+        steps=1,
+        seconds=0.0,
+        samples=samples,
+    )
+
+
+def test_a_file_at_its_prior_has_no_parameters(photo: Samples) -> None:
+    samples = np.ascontiguousarray(photo[:45, :60])
+    fit = fit_at_prior(samples, 3)
+    data = encode_fit(fit, samples).data
+    container = unpack(data)
+    assert (container.parameters, container.header.prior) == (b"", 3)
+    arch, target = fit.architecture, make_target(samples)
+    model = CodecModel(arch, fit.width, fit.height)
+    model.load_state_dict(fit.parameters)
+    with torch.no_grad():
+        dense = model.dense([latent.float() for latent in fit.latents])
+        out = model.synthesis(dense)[0].clamp(0, 1).double().numpy()
+    low, high = (np.array(x, float)[:, None, None] for x in (target.low, target.high))
+    expected = np.rint(low + out * (high - low)).transpose(1, 2, 0)
+    error = np.abs(decode_samples(data, threads=1) - expected)
+    assert error.max() <= 1  # the float32 picture may lie on the other side of a half
+    assert (error == 0).mean() > 0.99
+    assert expected.std() > 10
+
+
+@pytest.mark.parametrize(("wanted", "written"), [(None, 2), (0, 0), (4, 4)])
+def test_the_header_names_the_prior(wanted: int | None, written: int) -> None:
+    lmbda = PRIOR_LMBDAS[2]
+    samples = ramp(24, 16)
+    data = givre.encode(samples, lmbda=lmbda, steps=1, complexity="hop", threads=1, prior=wanted)
+    header = unpack(data).header
+    assert header.prior == written
+    assert file_info(data)["prior"] == written
+    assert givre.info(data)["prior"] == written
+    arch = header.architecture
+    parameters = read_parameters(arch, unpack(data).parameters, load_prior(arch, written))
+    assert parameters.prior.number == written
+    assert decode_samples(data, threads=1).shape == samples.shape
+
+
+def test_the_parameters_rate_holds_the_networks_at_the_prior(photo: Samples) -> None:
+    """The heavier it weighs, the nearer they stay; Adam's steps are of one size otherwise."""
+    samples, settings = np.ascontiguousarray(photo[:64, :64]), replace(FAST, steps=60)
+    distances = []
+    for weight in (0.0, 1.0, 1e4):
+        fit = overfit(samples, settings, recipe=Recipe(parameter_weight=weight))
+        prior = fit.prior.values(fit.architecture)
+        gaps = [np.abs(p.numpy() - prior[name]).sum() for name, p in fit.parameters.items()]
+        distances.append(float(sum(gaps)))
+    assert distances[0] > 1.5 * distances[1] > 3 * distances[2] > 0
+
+
+def test_same_seed_same_bytes_with_a_prior() -> None:
+    samples = ramp(31, 22)
+    settings = replace(FAST, steps=6)
+    first = overfit(samples, settings).to_bytes()
+    assert overfit(samples, settings).to_bytes() == first
+    assert overfit(samples, replace(settings, prior=3)).to_bytes() == first
+
+
+@pytest.mark.parametrize(("before", "after"), [(3, 4), (3, 0), (0, 3), (None, 0)])
+def test_a_fit_is_not_carried_on_with_another_prior(before: int | None, after: int) -> None:
+    earlier = replace(FAST, prior=before)
+    with pytest.raises(UsageError, match=f"prior {after} contradicts the fit"):
+        continued_settings(FitChoices(prior=after, steps=9), earlier, done=1)
+    assert continued_settings(FitChoices(steps=9), earlier, done=1).prior == before
+    fit = overfit(ramp(12, 10), earlier)
+    with pytest.raises(
+        CheckpointError, match=f"made with prior {fit.settings.prior}; use the same"
+    ):
+        overfit(ramp(12, 10), replace(earlier, prior=after, steps=2), resume=fit)
+
+
+def test_a_fit_from_a_prior_goes_on_where_it_was(tmp_path: Path) -> None:
+    """The rate of its parameters still counts from the prior, not from where the fit stopped."""
+    samples, settings = ramp(31, 22), replace(FAST, steps=8)
+    whole = overfit(samples, settings)
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    path = tmp_path / "x.fit"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("givre.coder.overfit._PROGRESS_SECONDS", -1.0)
+        with pytest.raises(KeyboardInterrupt):
+            overfit(samples, settings, on_progress=stop, checkpoint=path)
+    stopped = Fit.load(path)
+    assert stopped.steps == 1
+    resumed = overfit(samples, settings, resume=stopped)
+    assert resumed.prior.number == 3
+    for name, value in resumed.parameters.items():
+        assert torch.equal(value, whole.parameters[name]), name
+    assert resumed.to_bytes() == whole.to_bytes()
+
+
+def test_the_prior_is_a_choice() -> None:
+    assert new_settings(FitChoices()).prior is None
+    assert new_settings(FitChoices(prior=2)).prior == 2
+    assert new_settings(FitChoices(prior=0)).prior == 0
