@@ -1,4 +1,4 @@
-"""Fit a crop of a photograph, from bicubic filters on, and table what its upsampling filters became."""
+"""Fit a crop of a photograph from bicubic filters on, and table what they became."""
 
 from __future__ import annotations
 
@@ -36,9 +36,7 @@ def fitted_crop(path: Path) -> FittedCrop:
     """Fit the crop of the image at `path`, code it and decode it."""
     with Image.open(path) as image:
         samples = np.asarray(image.convert("RGB").crop(BOX))
-    fit = givre.overfit(
-        samples, lmbda=LMBDA, steps=STEPS, complexity="lop", threads=1, prior=0
-    )
+    fit = givre.overfit(samples, lmbda=LMBDA, steps=STEPS, complexity="lop", threads=1, prior=0)
     data = fit.to_bytes(samples)
     return FittedCrop(samples, fit, data, np.asarray(givre.decode(data, threads=1)))
 
