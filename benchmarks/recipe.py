@@ -82,20 +82,19 @@ def run(job: Job) -> dict[str, object]:
 
     from givre.coder.encoder import encode_fit
     from givre.coder.overfit import overfit
-    from givre.coder.prior import PRIOR_LMBDAS
+    from givre.coder.prior import PRIOR_LMBDAS, nearest_prior
 
     torch.set_num_threads(1)
     picture = np.asarray(Image.open(job.path).convert("RGB"))
     top, left = ((side - job.size) // 2 for side in picture.shape[:2])
     samples = np.ascontiguousarray(picture[top : top + job.size, left : left + job.size])
     variant = VARIANTS[job.variant]
-    nearest = min(PRIOR_LMBDAS, key=lambda n: abs(np.log(PRIOR_LMBDAS[n] / job.lmbda)))
     settings = FitSettings(
         lmbda=job.lmbda,
         steps=job.steps,
         complexity=job.point,
         threads=1,
-        prior=nearest if variant.prior < 0 else variant.prior,
+        prior=nearest_prior(PRIOR_LMBDAS, job.lmbda) if variant.prior < 0 else variant.prior,
     )
     started = process_time()
     fit = overfit(samples, settings, recipe=variant.recipe)

@@ -24,16 +24,6 @@ from givre.errors import CorruptError, UsageError
 from givre.models.architecture import Architecture, TensorSpec
 from givre.models.exact.arithmetic import PARAMETER_BITS
 
-__all__ = [
-    "N_EXPONENTS",
-    "QuantisedParameters",
-    "leaky_laplace_cumulative",
-    "parameter_bits",
-    "parameter_cost_table",
-    "read_parameters",
-    "write_parameters",
-]
-
 _N_SYMBOLS = 2 * PARAMETER_MAX + 1
 _PRECISION = 24
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from math import log
 
 from givre.bitstream.header import architecture_name
@@ -51,8 +52,9 @@ def prior_for(settings: FitSettings, arch: Architecture, pixels: int) -> Prior:
         return load_prior(arch, settings.prior)
     if not numbers or (settings.lmbda > LARGEST_LMBDA and pixels > SMALL_PIXELS):
         return NO_PRIOR
-    return load_prior(arch, min(numbers, key=lambda n: _distance(PRIOR_LMBDAS[n], settings.lmbda)))
+    return load_prior(arch, nearest_prior(numbers, settings.lmbda))
 
 
-def _distance(a: float, b: float) -> float:
-    return abs(log(a / b))
+def nearest_prior(numbers: Iterable[int], lmbda: float) -> int:
+    """The one of several priors that was learned at the lambda closest by ratio."""
+    return min(numbers, key=lambda number: abs(log(PRIOR_LMBDAS[number] / lmbda)))

@@ -16,7 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from givre.bitstream.parameters import N_EXPONENTS, QuantisedParameters, parameter_bits
+from givre.bitstream.parameter_section import N_EXPONENTS
+from givre.bitstream.parameters import QuantisedParameters, parameter_bits
 from givre.bitstream.rangecoder import PARAMETER_MAX
 from givre.coder.fit import Fit
 from givre.coder.kernels import choose_kernels
@@ -81,21 +82,23 @@ class QuantisedGroup:
         """
         scaled = np.rint(np.ldexp(self._start, exponent))
         integers = np.clip(scaled, -PARAMETER_MAX, PARAMETER_MAX).astype(np.int32)
-        fits = np.abs(scaled).max() <= PARAMETER_MAX and self._fits(integers, exponent)
-        if exponent and not fits:
+        fits = bool(np.abs(self._values(integers, exponent)).max() < self._limit(exponent))
+        if exponent and not (fits and np.abs(scaled).max() <= PARAMETER_MAX):
             return False
-        if not self._fits(integers, exponent):
-            integers[:] = 0
-        self._take(integers, exponent)
+        self.restore(integers if fits else np.zeros_like(integers), exponent)
         return True
 
     def reset(self) -> None:
         """Return to the prior."""
-        self._take(np.zeros_like(self.integers), 0)
+        self.restore(np.zeros_like(self.integers), 0)
 
     def restore(self, integers: NDArray[np.int32], exponent: int) -> None:
-        """Return to an earlier state of `integers` and `exponent`."""
-        self._take(integers, exponent)
+        """Take other integers and another step, also where the cost is computed."""
+        self.exponent, self.integers = exponent, integers.copy()
+        values = torch.from_numpy(self._values(integers, exponent))
+        parts = torch.split(values, [tensor.numel() for tensor in self._tensors])
+        for tensor, part in zip(self._tensors, parts, strict=True):
+            tensor.copy_(part.reshape(tensor.shape))
 
     def may_be(self, index: int, integer: int) -> bool:
         """Whether one integer may be changed to another value."""
@@ -116,18 +119,9 @@ class QuantisedGroup:
         """What the group's parameters must stay below on a step of 2^-exponent."""
         return 2.0 ** (PARAMETER_BITS - max(exponent, self._prior_exponent))
 
-    def _fits(self, integers: NDArray[np.int32], exponent: int) -> bool:
-        values = self._prior + np.ldexp(integers.astype(np.float64), -exponent)
-        return bool(np.abs(values).max() < self._limit(exponent))
-
-    def _take(self, integers: NDArray[np.int32], exponent: int) -> None:
-        self.exponent, self.integers = exponent, integers.copy()
-        values = self._prior + np.ldexp(self.integers.astype(np.float64), -exponent)
-        offset = 0
-        for tensor in self._tensors:
-            part = torch.from_numpy(values[offset : offset + tensor.numel()])
-            tensor.copy_(part.reshape(tensor.shape))
-            offset += tensor.numel()
+    def _values(self, integers: NDArray[np.int32], exponent: int) -> NDArray[np.float64]:
+        """The parameters that integers on a step of 2^-exponent stand for."""
+        return self._prior + np.ldexp(integers.astype(np.float64), -exponent)
 
 
 def quantise_parameters(fit: Fit, target: Target, threads: int) -> QuantisedParameters:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from givre.bitstream.header import architecture_name
-from givre.bitstream.priors import NO_PRIOR, Prior
+from givre.bitstream.priors import Prior
 from givre.coder.analysis import analyse, load_analysis
 from givre.coder.normalisation import Target
 from givre.models.codec_model import CodecModel
@@ -29,7 +29,7 @@ def start_networks(
     """
     model.initialise(torch.Generator().manual_seed(seed), target.mean.cpu())
     model.upsampling.initialize_parameters(ups_init)
-    values = prior.values(model.arch) if prior.number != NO_PRIOR.number else {}
+    values = prior.values(model.arch)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             chosen = ups_init is not None and name.startswith("upsampling.")

@@ -82,6 +82,13 @@ def add_threads_argument(parser: argparse._ActionsContainer) -> None:
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: all cores)")
 
 
+def add_max_pixels_argument(parser: argparse._ActionsContainer) -> None:
+    """Add --max-pixels; None, as every option that was not given."""
+    parser.add_argument(
+        "--max-pixels", type=positive_int, metavar="N", help="refuse a file with more pixels"
+    )
+
+
 def fit_choices(args: argparse.Namespace) -> FitChoices:
     """What the arguments of `add_fit_arguments` ask for.
 

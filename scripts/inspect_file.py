@@ -34,12 +34,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--latents", metavar="OUT", help="draw the latent grids, the map of bits and the picture"
     )
     arguments.add_threads_argument(parser)
-    parser.add_argument(
-        "--max-pixels",
-        type=arguments.positive_int,
-        metavar="N",
-        help="refuse a file with more pixels",
-    )
+    arguments.add_max_pixels_argument(parser)
     arguments.add_force_argument(parser)
     arguments.add_report_arguments(parser)
     parser.set_defaults(run=run)
