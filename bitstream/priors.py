@@ -27,10 +27,10 @@ PRIOR_HASHES: dict[tuple[str, int], str] = {
     ("lop", 2): "c6a9c775fd37dab9ac8c07432ea6dcc1d6d395daebdcead4db535a984f9a8323",
     ("lop", 3): "ef62ae637040a587528807c909e31164b7d6fad622517291808c99b98a5df08b",
     ("lop", 4): "1f55150265cba9028e0aaf0f1841f679239e73f88600a186669ae50cfe50ec2e",
-    ("mop", 2): "1a598f7d459aa5a2dcd9530858041b247e171f6073ebe4d029a39406b34703cc",
+    ("mop", 2): "d63dbb6923aad57ff96f06b63de186fffbd219a6bfa9de40b227477c446b7afb",
     ("mop", 3): "3fbd2c04a3021ae0cd33c53b343ca013af499f13bc74362b9023bda1a0ce9df5",
     ("hop", 1): "cacca8db189f285a31eb75c2f0fdeb3d8b1f1705274d6f874e27826c006abe81",
-    ("hop", 2): "73d8ff2f481feab9d7651aa4bfb81a14ed4720d3a9de2cd70c58284f7c6e5949",
+    ("hop", 2): "9bbcf6f56f7cd005c1d5e71b67976aadc27dd5766449577c5900df0c1c02242f",
     ("hop", 3): "b5a91611bbce48353e8c8dbdf98b4e85c0e29e80da18fd1aec3bba70dc615ee0",
     ("hop", 4): "e5c02fcff4e888545a3dbb7fb7ca7455bab2ff5680dc49af611c0fa17b3a0ca5",
 }

@@ -14,14 +14,14 @@ from givre.models.architecture import Architecture
 PRIOR_LMBDAS = {1: 0.02, 2: 0.004, 3: 0.001, 4: 0.0004}
 """Prior's number to the lambda that it was learned at, for every complexity point."""
 
-LARGEST_LMBDA = 0.002
+LARGEST_LMBDA = 0.009
 """Up to this lambda a fit starts at a prior whatever the size of its image."""
 
 SMALL_PIXELS = 1 << 17
 """Up to so many pixels it does so at every lambda: its parameters are a large part of the file.
 
-Large images at low rates are better off with a decoder of their own: `docs/RECIPE.md` has the
-measurements behind both numbers.
+Large images at the lowest rates are better off with a decoder of their own: `docs/RECIPE.md` has
+the measurements behind both numbers.
 """
 
 

@@ -25,7 +25,7 @@ class Recipe:
             than 1 because the noise of the fit moves parameters that nothing holds.
     """
 
-    learning_rate: float = 1.5e-2
+    learning_rate: float = 2e-2
     final_learning_rate: float = 1e-5
     temperature: tuple[float, float] = (0.5, 0.08)
     noise: tuple[float, float] = (0.27, 0.15)
@@ -34,7 +34,7 @@ class Recipe:
     clip_norm: float = 0.1
     warmup_steps: int = 20
     validation_interval: int = 50
-    network_pace: float = 2 / 3
+    network_pace: float = 0.5
     parameter_weight: float = 2.0
 
 

@@ -22,13 +22,32 @@ from givre.models.architecture import Architecture
 from givre.models.codec_model import CodecModel
 from givre.models.latents import ProxySettings
 
-BATCH = 3
-"""Crops whose gradients are added up for one step of the networks."""
+_BALANCED_FROM = 6
+"""Visits after which the crops' losses tell how hard each is."""
 
-FOLLOWER_PACE = 0.5
-"""Learning rate of networks that start from those of another lambda."""
+_LOSS_MEMORY = 0.9
+"""Of a crop's running mean loss."""
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How a joint fit goes.
+
+    Attributes:
+        visits: steps that the latents of each crop make.
+        batch: crops whose gradients are added up for one step of the networks; divides their
+            number.
+        networks: learning rate of the networks relative to that of a single fit.
+        balanced: every crop counts by its loss relative to its own mean, so that the decoder is
+            not made for the busiest crops alone.
+    """
+
+    visits: int
+    batch: int
+    networks: float
+    balanced: bool
 
 
 @dataclass(frozen=True)
@@ -52,17 +71,17 @@ def fit_jointly(
     crops: Sequence[NDArray[np.uint8]],
     point: str,
     lmbda: float,
-    visits: int,
+    pace: Pace,
     start: JointFit | None,
     threads: int,
 ) -> JointFit:
     """Fit one decoder to all crops.
 
     Args:
-        crops: uint8 (S, S, 3), all of one size; their number is a multiple of BATCH.
+        crops: uint8 (S, S, 3), all of one size.
         point: named point of the decoder.
         lmbda: weight of the rate.
-        visits: steps that the latents of each crop make.
+        pace: length, batches and learning rate.
         start: a fit of the same crops at another lambda to go on from.
         threads: of the kernels.
     """
@@ -82,29 +101,35 @@ def fit_jointly(
             one.start(values, gain)
     networks = list(model.parameters())
     soap = Soap(networks)
-    pace = recipe.network_pace * (1.0 if start is None else FOLLOWER_PACE)
     rng = np.random.default_rng(0)
+    losses = np.full(len(crops), np.nan)
 
-    def visit(crop: int, step: int, plan: StepPlan) -> float:
+    def visit(crop: int, step: int, plan: StepPlan) -> None:
         settings = ProxySettings(gain, plan.hard, plan.temperature, plan.noise, crop, step)
         proxies = latents[crop].proxy(settings)
         target = targets[crop]
         rate = kernels.rate(model, proxies) / (size * size)
         loss = kernels.distortion(model, proxies, target.normalised, target.span) + lmbda * rate
-        (loss / BATCH).backward()  # type: ignore[no-untyped-call]
+        found, before = float(loss.detach()), losses[crop]
+        losses[crop] = found if np.isnan(before) else before + (1 - _LOSS_MEMORY) * (found - before)
+        balance = 1.0
+        if pace.balanced and step >= _BALANCED_FROM:
+            balance = float(losses.mean() / losses[crop])
+        (loss * (balance / pace.batch)).backward()  # type: ignore[no-untyped-call]
         latents[crop].update(plan.learning_rate, None)
-        return float(loss.detach())
 
     started = perf_counter()
-    for step in range(visits):
-        plan, total = plan_step(recipe, step, visits), 0.0
-        for batch in rng.permutation(len(crops)).reshape(-1, BATCH):
-            total += sum(visit(int(crop), step, plan) for crop in batch)
-            soap.step(pace * plan.learning_rate, recipe.clip_norm, compiled=True)
+    for step in range(pace.visits):
+        plan = plan_step(recipe, step, pace.visits)
+        for batch in rng.permutation(len(crops)).reshape(-1, pace.batch):
+            for crop in batch:
+                visit(int(crop), step, plan)
+            rate = pace.networks * recipe.network_pace * plan.learning_rate
+            soap.step(rate, recipe.clip_norm, compiled=True)
             for parameter in networks:
                 parameter.grad = None
-        if (step + 1) % 20 == 0 or step + 1 == visits:
-            mean, seconds = 1000 * total / len(crops), perf_counter() - started
+        if (step + 1) % 20 == 0 or step + 1 == pace.visits:
+            mean, seconds = 1000 * losses.mean(), perf_counter() - started
             _log.info("%s %g: visit %d, %.0f s, 1000 J %.4f", point, lmbda, step + 1, seconds, mean)
     return JointFit(
         arch,

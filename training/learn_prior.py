@@ -11,13 +11,15 @@ from __future__ import annotations
 
 import argparse
 import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 import torch
 from analysis_filters import solve_filters
-from joint_fit import JointFit, fit_jointly
+from joint_fit import JointFit, Pace, fit_jointly
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -27,22 +29,46 @@ from givre.coder.prior import PRIOR_LMBDAS
 from givre.models.architecture import tensor_specs
 
 ROOT = Path(__file__).parents[1]
-CROP_SIZE, CROPS_PER_PHOTO = 256, 3
-VISITS, FOLLOWER_VISITS = 300, 160
+CROP_SIZE = 256
 FINEST_EXPONENT = 10
-ORDER = ((3, None), (2, 3), (1, 2), (4, 3))
-"""Priors in the order in which they are learned, and which one each starts from."""
 
 
-def random_crops(paths: list[Path]) -> list[NDArray[np.uint8]]:
-    """CROPS_PER_PHOTO crops of each photograph, half of them mirrored."""
-    rng, crops = np.random.default_rng(0), []
-    for path in paths:
-        photo = np.asarray(Image.open(path).convert("RGB"))
-        for _ in range(CROPS_PER_PHOTO):
-            y, x = (rng.integers(0, side - CROP_SIZE + 1) for side in photo.shape[:2])
-            crop = photo[y : y + CROP_SIZE, x : x + CROP_SIZE]
-            crops.append(np.ascontiguousarray(crop[:, ::-1] if rng.integers(2) else crop))
+@dataclass(frozen=True)
+class Plan:
+    """How one prior is learned.
+
+    Attributes:
+        number: of the prior.
+        follows: the prior whose joint fit it goes on from, None for random numbers.
+        n_crops: crops that it is learned from; those of the prior it follows if there is one.
+        pace: of the joint fit.
+    """
+
+    number: int
+    follows: int | None
+    n_crops: int
+    pace: Pace
+
+
+PLANS = (
+    Plan(3, None, 51, Pace(visits=300, batch=3, networks=1.0, balanced=False)),
+    Plan(4, 3, 51, Pace(visits=160, batch=3, networks=0.5, balanced=False)),
+    Plan(2, None, 16, Pace(visits=2000, batch=4, networks=0.5, balanced=True)),
+    Plan(1, 2, 16, Pace(visits=400, batch=4, networks=0.25, balanced=True)),
+)
+"""Priors in the order in which they are learned."""
+
+
+def random_crops(paths: list[Path], n: int) -> list[NDArray[np.uint8]]:
+    """`n` crops, of all photographs in turn in random order, half of them mirrored."""
+    rng = np.random.default_rng(0)
+    order = rng.permutation(len(paths))
+    crops = []
+    for i in range(n):
+        photo = np.asarray(Image.open(paths[order[i % len(paths)]]).convert("RGB"))
+        y, x = (rng.integers(0, side - CROP_SIZE + 1) for side in photo.shape[:2])
+        crop = photo[y : y + CROP_SIZE, x : x + CROP_SIZE]
+        crops.append(np.ascontiguousarray(crop[:, ::-1] if rng.integers(2) else crop))
     return crops
 
 
@@ -70,19 +96,33 @@ def main() -> None:
     parser.add_argument("photos", type=Path, help="folder of PNG files, 256x256 or larger")
     parser.add_argument("point", choices=("lop", "mop", "hop", "vhop"))
     parser.add_argument("--exclude", nargs="*", default=[], help="names that are kept for testing")
+    parser.add_argument(
+        "--numbers", type=int, nargs="+", choices=sorted(PRIOR_LMBDAS), default=[1, 2, 3, 4]
+    )
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     torch.set_num_threads(args.threads)
     paths = [p for p in sorted(args.photos.glob("*.png")) if p.stem not in args.exclude]
-    crops = random_crops(paths)
+    crops: dict[int, list[NDArray[np.uint8]]] = {}
     fits: dict[int, JointFit] = {}
-    for number, before in ORDER:
+    for plan in plans_for(args.numbers):
+        number, before = plan.number, plan.follows
+        crops[number] = crops[before] if before else random_crops(paths, plan.n_crops)
         start = fits[before] if before else None
-        visits = FOLLOWER_VISITS if start else VISITS
         lmbda = PRIOR_LMBDAS[number]
-        fits[number] = fit_jointly(crops, args.point, lmbda, visits, start, args.threads)
-        write(fits[number], crops, args.point, number)
+        fits[number] = fit_jointly(crops[number], args.point, lmbda, plan.pace, start, args.threads)
+        if number in args.numbers:
+            write(fits[number], crops[number], args.point, number)
+
+
+def plans_for(numbers: Sequence[int]) -> list[Plan]:
+    """Plans of these priors and of those that they follow."""
+    needed = set(numbers)
+    for plan in reversed(PLANS):
+        if plan.number in needed and plan.follows:
+            needed.add(plan.follows)
+    return [plan for plan in PLANS if plan.number in needed]
 
 
 def write(fit: JointFit, crops: list[NDArray[np.uint8]], point: str, number: int) -> None:
