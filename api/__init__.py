@@ -42,13 +42,16 @@ def encode(
     lmbda: float | None = None,
     effort: int | None = None,
     steps: int | None = None,
-    complexity: str = "hop",
+    complexity: str = "auto",
     seed: int = 0,
     threads: int = 0,
     device: str = "cpu",
     kernels: str = "auto",
     ups_init: str | None = None,
     prior: int | None = None,
+    target_bpp: float | None = None,
+    target_psnr: float | None = None,
+    target_size: int | None = None,
 ) -> bytes:
     """Fit a decoder to an image and return the file's bytes.
 
@@ -65,7 +68,7 @@ def encode(
         effort: 0 to 9, more takes longer and compresses better. Excludes `steps`.
         steps: optimisation steps, at least 1.
         complexity: size of the decoder, "lop", "mop", "hop" or "vhop": about 500, 1000, 2000 and
-            3000 multiplications a pixel.
+            3000 multiplications a pixel; "auto" chooses by lambda.
         seed: the same seed, machine and threads give the same bytes.
         threads: CPU threads, 0 for all cores.
         device: where torch fits, as "cpu" or "cuda".
@@ -74,20 +77,43 @@ def encode(
             "kaiser"; None leaves it to their size. It starts the fit and is not in the file.
         prior: number of the prior, a decoder learned on photographs, that the fit starts from and
             the file is coded against; 0 for none, None for the one closest in lambda.
+        target_bpp: bits a pixel that the file shall have, met within 2 %. The targets exclude one
+            another, `quality` and `lmbda`.
+        target_psnr: PSNR in dB that the decoded file shall have, met within 0.1 dB.
+        target_size: bytes that the file may have at most; it is filled to 98 % where that is
+            possible.
 
     Raises:
         UsageError: an argument is out of range, or two exclude each other.
         ImageError: the image is unreadable, empty, or has more than 8 bits a sample.
+        TargetError: the target is out of reach.
         CollapseError: the result is no better than a constant image although it should be.
     """
     from givre.coder.choose_settings import FitChoices, new_settings
     from givre.coder.image_io import load_samples
 
     choices = FitChoices(
-        quality, lmbda, effort, steps, complexity, seed, threads, device, kernels, ups_init, prior
+        quality=quality,
+        lmbda=lmbda,
+        effort=effort,
+        steps=steps,
+        complexity=complexity,
+        seed=seed,
+        threads=threads,
+        device=device,
+        kernels=kernels,
+        ups_init=ups_init,
+        prior=prior,
+        target_bpp=target_bpp,
+        target_psnr=target_psnr,
+        target_size=target_size,
     )
     settings = new_settings(choices)
     samples = load_samples(image)
+    if choices.goal is not None:
+        from givre.coder.targeted_encode import encode_to_goal
+
+        return encode_to_goal(samples, settings, choices.goal).data
 
     from givre.coder.encoder import encode_samples
 
@@ -101,7 +127,7 @@ def overfit(
     lmbda: float | None = None,
     effort: int | None = None,
     steps: int | None = None,
-    complexity: str = "hop",
+    complexity: str = "auto",
     seed: int = 0,
     threads: int = 0,
     device: str = "cpu",

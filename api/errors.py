@@ -12,6 +12,7 @@
     +- OutputError         5    the output exists already, or cannot be written
     +- CollapseError       6    the fit is no better than a constant image
     +- CheckpointError     7    a checkpoint that cannot be used
+    +- TargetError         8    a size, a rate or a quality that the fit does not reach
 
 Every message is one line that says what is wrong and what would be right.
 """
@@ -79,3 +80,9 @@ class CheckpointError(GivreError):
     """A checkpoint is unreadable or belongs to another image or architecture."""
 
     exit_code = 7
+
+
+class TargetError(GivreError):
+    """The size, rate or quality asked for is out of reach; the message says what is not."""
+
+    exit_code = 8

@@ -8,8 +8,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from givre.coder.rate_control import Goal
 from givre.coder.settings import EFFORT_STEPS, FitSettings, lmbda_for_quality
 from givre.errors import UsageError
+
+AUTO_COMPLEXITY = "auto"
+"""Leaves the complexity to lambda."""
+
+LARGEST_HOP_LMBDA = 0.009
+"""Above it the parameters of a large decoder are not worth their bytes: on a photograph of 768x512
+at lambda 0.02 they would be half of the file."""
 
 
 @dataclass(frozen=True)
@@ -17,12 +25,13 @@ class FitChoices:
     """What was asked for; None where nothing was.
 
     Attributes:
-        quality: 0 to 100, higher is better; excludes `lmbda`.
+        quality: 0 to 100, higher is better; excludes `lmbda` and the targets.
         lmbda: weight of the rate (bits a pixel) against the distortion, above 0; higher is
             smaller.
         effort: 0 to 9, stands for a number of steps; excludes `steps`.
         steps: optimisation steps, at least 1.
-        complexity: named point of the decoder, "lop", "mop", "hop" or "vhop".
+        complexity: named point of the decoder, "lop", "mop", "hop" or "vhop", or "auto" for the
+            one that suits lambda.
         seed: seed of the fit's noise and initial parameters.
         threads: CPU threads, 0 for all cores.
         device: where torch fits, as "cpu" or "cuda".
@@ -30,6 +39,9 @@ class FitChoices:
         ups_init: interpolation that the upsampling filters start from, "bilinear", "bicubic" or
             "kaiser".
         prior: number of the prior to start from and to code against, 0 for none.
+        target_bpp: bits a pixel that the file shall have; the targets exclude one another.
+        target_psnr: its quality in dB.
+        target_size: bytes that it may have at most.
     """
 
     quality: float | None = None
@@ -43,10 +55,21 @@ class FitChoices:
     kernels: str | None = None
     ups_init: str | None = None
     prior: int | None = None
+    target_bpp: float | None = None
+    target_psnr: float | None = None
+    target_size: int | None = None
 
     def __post_init__(self) -> None:
-        if self.quality is not None and self.lmbda is not None:
-            raise UsageError("quality and lambda exclude each other, give one of them")
+        wanted = {
+            "quality": self.quality,
+            "lambda": self.lmbda,
+            "target bpp": self.target_bpp,
+            "target PSNR": self.target_psnr,
+            "target size": self.target_size,
+        }
+        given = [name for name, value in wanted.items() if value is not None]
+        if len(given) > 1:
+            raise UsageError(f"{' and '.join(given)} exclude each other, give one of them")
         if self.effort is not None and self.steps is not None:
             raise UsageError("effort and steps exclude each other, give one of them")
 
@@ -54,6 +77,19 @@ class FitChoices:
     def wanted_lmbda(self) -> float | None:
         """The lambda that was asked for, itself or as a quality."""
         return self.lmbda if self.quality is None else lmbda_for_quality(self.quality)
+
+    @property
+    def goal(self) -> Goal | None:
+        """The target that was asked for.
+
+        Raises:
+            UsageError: it is out of range.
+        """
+        for kind in ("bpp", "psnr", "size"):
+            value = getattr(self, f"target_{kind}")
+            if value is not None:
+                return Goal(kind, value)
+        return None
 
     @property
     def wanted_steps(self) -> int | None:
@@ -79,10 +115,21 @@ def steps_for_effort(effort: int) -> int:
 def new_settings(choices: FitChoices) -> FitSettings:
     """Settings of a fresh fit; what was not asked for takes its default.
 
+    With a target, lambda is only a start.
+
     Raises:
         UsageError: a value is out of range.
     """
-    return replace(FitSettings(), **_given(choices))  # type: ignore[arg-type]  # names and types as above
+    _ = choices.goal  # refuses a wrong one
+    settings = replace(FitSettings(), **_given(choices))  # type: ignore[arg-type]  # names and types as above
+    if choices.complexity in (None, AUTO_COMPLEXITY):
+        return replace(settings, complexity=complexity_for(settings.lmbda))
+    return settings
+
+
+def complexity_for(lmbda: float) -> str:
+    """The named point that gives the best files at a lambda, `lop` or `hop`."""
+    return "lop" if lmbda > LARGEST_HOP_LMBDA else "hop"
 
 
 def continued_settings(choices: FitChoices, earlier: FitSettings, done: int) -> FitSettings:
@@ -98,6 +145,8 @@ def continued_settings(choices: FitChoices, earlier: FitSettings, done: int) -> 
         UsageError: the choices contradict what the fit began with, or ask for fewer steps than
             it has made.
     """
+    if choices.goal is not None:
+        raise UsageError("a fit that is carried on keeps its lambda; leave out the target")
     wanted = _given(replace(choices, ups_init=None))
     fixed = {"lmbda": "lambda", "complexity": "complexity", "seed": "seed", "prior": "prior"}
     for name, label in fixed.items():
@@ -117,7 +166,7 @@ def _given(choices: FitChoices) -> dict[str, float | int | str]:
     found = {
         "lmbda": choices.wanted_lmbda,
         "steps": choices.wanted_steps,
-        "complexity": choices.complexity,
+        "complexity": None if choices.complexity == AUTO_COMPLEXITY else choices.complexity,
         "seed": choices.seed,
         "threads": choices.threads,
         "device": choices.device,

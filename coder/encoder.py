@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from givre.bitstream.container import Container, pack, samples_crc
 from givre.bitstream.header import Header
 from givre.bitstream.latents import CodedLatents, write_latents
-from givre.bitstream.parameters import write_parameters
+from givre.bitstream.parameters import QuantisedParameters, write_parameters
 from givre.coder.backends import Backend, make_backend
 from givre.coder.decoder import decode_samples, grid_predictor, reconstruct
 from givre.coder.fit import Fit
-from givre.coder.normalisation import make_target
+from givre.coder.normalisation import Target, make_target
 from givre.coder.overfit import overfit
 from givre.coder.progress import ProgressListener
 from givre.coder.quality import constant_error, mean_squared_error, psnr_db
@@ -55,7 +55,7 @@ class EncodeReport:
         parameter_bytes: parameter section.
         latent_bytes: latent section.
         mac_per_pixel: multiplications a pixel to decode it.
-        lmbda: weight of the rate that was asked for.
+        lmbda: weight of the rate, as asked for or as found for a target.
         complexity: named point of the decoder.
         seed: of the fit.
         steps: of the fit.
@@ -110,12 +110,15 @@ def encode_samples(
     return encode_fit(fit, samples)
 
 
-def encode_fit(fit: Fit, samples: NDArray[np.uint8]) -> Encoded:
+def encode_fit(
+    fit: Fit, samples: NDArray[np.uint8], quantised: QuantisedParameters | None = None
+) -> Encoded:
     """Write a fit as a file, after decoding it with the real decoder.
 
     Args:
         fit: the outcome of `overfit`; it need not be finished.
         samples: the image that was fitted, uint8 (H, W, C).
+        quantised: the decoder's parameters where they are quantised already.
 
     Returns:
         The file and its report.
@@ -129,9 +132,8 @@ def encode_fit(fit: Fit, samples: NDArray[np.uint8]) -> Encoded:
     started = perf_counter()
     target = make_target(samples)
     arch = fit.architecture
-    with torch_threads(1):  # the cost is computed in parts, on threads of its own
-        threads = resolve_threads(fit.settings.threads)
-        quantised = quantise_parameters(fit, target, threads)
+    if quantised is None:
+        quantised = quantise_fit(fit, target)
     latents = [latent.numpy().astype(np.float64) for latent in fit.latents]
     header = Header(
         width=fit.width,
@@ -157,6 +159,12 @@ def encode_fit(fit: Fit, samples: NDArray[np.uint8]) -> Encoded:
     )
     data = pack(Container(header, parameter_section, latent_section))
     return _verified(data, header, fit, samples, started)
+
+
+def quantise_fit(fit: Fit, target: Target) -> QuantisedParameters:
+    """Parameters of a fit's decoder as the file will hold them; see `quantise_parameters`."""
+    with torch_threads(1):  # the cost is computed in parts, on threads of its own
+        return quantise_parameters(fit, target, resolve_threads(fit.settings.threads))
 
 
 def coded_latents(

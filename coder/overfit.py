@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from math import isfinite
 from pathlib import Path
@@ -69,20 +70,8 @@ def overfit(
         CheckpointError: `resume` belongs to another image, or cannot be continued.
         UsageError: the device does not exist, or the kernels do not run on it.
     """
-    target = make_target(samples).to(_device(settings.device))
-    height, width, channels = samples.shape
-    arch = architecture_for(settings, width, height, channels)
-    device = target.normalised.device
-    kernels = choose_kernels(settings.kernels, device, resolve_threads(settings.threads))
-    # What is left to torch beside the fused kernels is tiny, and its waiting threads would take
-    # the cores from theirs.
-    with torch_threads(1 if kernels.name == "fused" else settings.threads):
-        prior = prior_for(settings, arch, width * height)
-        # A later version may choose another one; this fit is coded against this one for good.
-        settings = replace(settings, prior=prior.number)
-        trainer = Trainer(
-            arch, target, settings.lmbda, settings.seed, recipe, kernels, settings.ups_init, prior
-        )
+    with fitting_threads(settings):
+        settings, trainer = start_fit(samples, settings, recipe)
         run = _Run(trainer, settings, samples)
         if resume is not None:
             resume.check_image(samples)
@@ -94,6 +83,40 @@ def overfit(
                 run.outcome().save(checkpoint)
             raise
         return run.outcome()
+
+
+def start_fit(
+    samples: NDArray[np.uint8], settings: FitSettings, recipe: Recipe
+) -> tuple[FitSettings, Trainer]:
+    """A fit before its first step, and its settings with the prior that was chosen for it.
+
+    To be called, and the trainer used, inside `fitting_threads`. Raises what `overfit` does.
+    """
+    target = make_target(samples).to(_device(settings.device))
+    height, width, channels = samples.shape
+    arch = architecture_for(settings, width, height, channels)
+    device = target.normalised.device
+    kernels = choose_kernels(settings.kernels, device, resolve_threads(settings.threads))
+    prior = prior_for(settings, arch, width * height)
+    # A later version may choose another one; this fit is coded against this one for good.
+    settings = replace(settings, prior=prior.number)
+    trainer = Trainer(
+        arch, target, settings.lmbda, settings.seed, recipe, kernels, settings.ups_init, prior
+    )
+    return settings, trainer
+
+
+def fitting_threads(settings: FitSettings) -> AbstractContextManager[None]:
+    """Sets torch's threads for a fit.
+
+    What is left to torch beside the fused kernels is tiny, and its waiting threads would take the
+    cores from theirs.
+
+    Raises:
+        UsageError: the device does not exist, or the kernels do not run on it.
+    """
+    kernels = choose_kernels(settings.kernels, _device(settings.device), 1)
+    return torch_threads(1 if kernels.name == "fused" else settings.threads)
 
 
 class _Run:

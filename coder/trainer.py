@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from givre.bitstream.priors import NO_PRIOR, Prior
@@ -79,19 +82,33 @@ class Trainer:
             soap = SoapSettings(weight_decay=0)
         self._soap = Soap(self._networks, soap)
 
-    def step(self, index: int, plan: StepPlan, upcoming: StepPlan | None) -> None:
-        """Do step `index`: proxy, loss, gradient, update. `upcoming` plans the step after it."""
+    @property
+    def lmbda(self) -> float:
+        """Weight of the rate; it may change from step to step, the encoder gain does not."""
+        return self._lmbda
+
+    @lmbda.setter
+    def lmbda(self, value: float) -> None:
+        self._lmbda = value
+
+    def step(
+        self, index: int, plan: StepPlan, upcoming: StepPlan | None, *, latents_only: bool = False
+    ) -> None:
+        """Do step `index`: proxy, loss, gradient, update.
+
+        Args:
+            index: of the step, 0-based.
+            plan: of the step.
+            upcoming: plan of the step after it, if there is one.
+            latents_only: leave the networks as they are.
+        """
         proxies = self._latents.proxy(self._proxy_settings(index, plan))
         loss = self._loss(proxies)
         for parameter in self._networks:
             parameter.grad = None
         loss.backward()  # type: ignore[no-untyped-call]
-        if self._parameter_rate is not None:
-            weight = self._recipe.parameter_weight * self._lmbda / self._pixels
-            self._parameter_rate.add_gradient(weight)
-        compiled = self._kernels.name == "fused"
-        pace = self._recipe.network_pace * plan.learning_rate
-        self._soap.step(pace, self._recipe.clip_norm, compiled)
+        if not latents_only:
+            self._step_networks(plan)
         after = self._proxy_settings(index + 1, upcoming) if upcoming else None
         self._latents.update(plan.learning_rate, after)
 
@@ -107,6 +124,10 @@ class Trainer:
     def rounded(self) -> list[Tensor]:
         """Latents rounded and clamped to the symbols' range, as float tensors."""
         return self._latents.rounded(self._gain)
+
+    def symbols(self) -> list[Tensor]:
+        """Latents as `Fit.latents` holds them: int8 on the CPU."""
+        return [latent.to("cpu", torch.int8) for latent in self.rounded()]
 
     def parameters(self) -> dict[str, Tensor]:
         """Copies of the networks' tensors, by name."""
@@ -125,6 +146,28 @@ class Trainer:
                 p.copy_(state[f"network.{name}"])
         self._latents.load_state_tensors(_part(state, "latents."))
         self._soap.load_state_tensors(_part(state, "soap."))
+
+    def latent_state(self) -> dict[str, Tensor]:
+        """Copies of the latents and of their optimiser, for `load_latent_state`."""
+        return {name: value.clone() for name, value in self._latents.state_tensors().items()}
+
+    def load_latent_state(self, state: dict[str, Tensor]) -> None:
+        """Go back to the latents of an earlier step; the networks stay as they are."""
+        self._latents.load_state_tensors(state)
+
+    @torch.no_grad()
+    def set_networks(self, values: Mapping[str, NDArray[np.float64]]) -> None:
+        """Give the networks other values, by name."""
+        for name, p in self.model.named_parameters():
+            p.copy_(torch.from_numpy(values[name]))
+
+    def _step_networks(self, plan: StepPlan) -> None:
+        if self._parameter_rate is not None:
+            weight = self._recipe.parameter_weight * self._lmbda / self._pixels
+            self._parameter_rate.add_gradient(weight)
+        compiled = self._kernels.name == "fused"
+        pace = self._recipe.network_pace * plan.learning_rate
+        self._soap.step(pace, self._recipe.clip_norm, compiled)
 
     def _loss(self, latents: list[Tensor]) -> Tensor:
         rate = self._kernels.rate(self.model, latents) / self._pixels

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from givre.coder.choose_settings import FitChoices
+from givre.coder.choose_settings import AUTO_COMPLEXITY, FitChoices
 from givre.coder.settings import DEFAULT_EFFORT, EFFORT_STEPS, KERNELS, FitSettings
 from givre.models.architecture import NAMED_POINTS
 from givre.models.initial_kernels import INITIAL_KERNELS
@@ -12,8 +12,13 @@ from givre.models.initial_kernels import INITIAL_KERNELS
 _DEFAULTS = FitSettings()
 
 
-def add_fit_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments that decide what a fit gives and how long it takes."""
+def add_fit_arguments(parser: argparse.ArgumentParser, *, targets: bool = False) -> None:
+    """Add the arguments that decide what a fit gives and how long it takes.
+
+    Args:
+        parser: of a subcommand.
+        targets: whether a size, a rate or a quality may be asked for in place of a lambda.
+    """
     group = parser.add_argument_group("fit")
     target = group.add_mutually_exclusive_group()
     target.add_argument(
@@ -27,6 +32,8 @@ def add_fit_arguments(parser: argparse.ArgumentParser) -> None:
         help="weight of the rate: 0.02 gives small files, 0.0001 good ones"
         f" (default: {_DEFAULTS.lmbda})",
     )
+    if targets:
+        _add_target_arguments(target)
     length = group.add_mutually_exclusive_group()
     length.add_argument(
         "--effort",
@@ -38,8 +45,8 @@ def add_fit_arguments(parser: argparse.ArgumentParser) -> None:
     length.add_argument("--steps", type=int, metavar="N", help="number of steps, from 1")
     group.add_argument(
         "--complexity",
-        choices=tuple(NAMED_POINTS),
-        help=f"size of the decoder (default: {_DEFAULTS.complexity})",
+        choices=(AUTO_COMPLEXITY, *NAMED_POINTS),
+        help="size of the decoder (default: auto, by lambda: lop for the smallest files, else hop)",
     )
     group.add_argument(
         "--seed",
@@ -65,6 +72,18 @@ def add_fit_arguments(parser: argparse.ArgumentParser) -> None:
         "--device", metavar="NAME", help=f"cpu, cuda, ... (default: {_DEFAULTS.device})"
     )
     add_kernels_argument(group)
+
+
+def _add_target_arguments(group: argparse._MutuallyExclusiveGroup) -> None:
+    group.add_argument(
+        "--target-bpp", type=float, metavar="X", help="bits a pixel of the file, within 2 percent"
+    )
+    group.add_argument(
+        "--target-psnr", type=float, metavar="DB", help="quality of the file, within 0.1 dB"
+    )
+    group.add_argument(
+        "--target-size", type=positive_int, metavar="BYTES", help="size that is not exceeded"
+    )
 
 
 def add_kernels_argument(parser: argparse._ActionsContainer) -> None:
@@ -107,6 +126,9 @@ def fit_choices(args: argparse.Namespace) -> FitChoices:
         kernels=args.kernels,
         ups_init=args.ups_init,
         prior=args.prior,
+        target_bpp=getattr(args, "target_bpp", None),
+        target_psnr=getattr(args, "target_psnr", None),
+        target_size=getattr(args, "target_size", None),
     )
 
 

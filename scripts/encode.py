@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from givre.coder.atomic_files import check_output
-from givre.coder.choose_settings import new_settings
+from givre.coder.choose_settings import FitChoices, new_settings
 from givre.coder.image_io import read_samples
-from givre.errors import GivreError, OutputError
+from givre.errors import GivreError, OutputError, UsageError
 from givre.scripts import arguments, streams
-from givre.scripts.fitting import command_line, run_fit
+from givre.scripts.fitting import command_line, run_fit, run_to_goal
 from givre.scripts.report import duration, print_json, say
 
 if TYPE_CHECKING:
@@ -32,7 +32,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="fit a decoder to an image and write both to a file",
         description="Fit a decoder to an image and write the file. The file is decoded and"
         " compared before it is written. While it fits, OUT.fit is kept up to date, so that an"
-        " interrupted run goes on with --from; it is deleted at the end.",
+        " interrupted run goes on with --from; it is deleted at the end. A fit with a target is not"
+        " kept.",
     )
     parser.add_argument("input", metavar="IN", help="image, - for standard input")
     parser.add_argument(
@@ -41,7 +42,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         nargs="?",
         help="file to write, - for standard output (default: IN with the suffix .givre)",
     )
-    arguments.add_fit_arguments(parser)
+    arguments.add_fit_arguments(parser, targets=True)
     parser.add_argument(
         "--from",
         dest="resume",
@@ -66,6 +67,8 @@ def run(args: argparse.Namespace) -> int:
     choices = arguments.fit_choices(args)
     if args.resume is None:
         new_settings(choices)  # refuses a wrong number before the image is read
+    if choices.goal is not None:
+        return _run_to_goal(args, choices, output)
     checkpoint = _checkpoint(output, args.resume, args.force)
     samples = read_samples(streams.read_input(args.input), streams.display_name(args.input))
 
@@ -85,6 +88,20 @@ def run(args: argparse.Namespace) -> int:
         raise
     if checkpoint:
         checkpoint.unlink(missing_ok=True)
+    _report(args, output, encoded.report)
+    return 0
+
+
+def _run_to_goal(args: argparse.Namespace, choices: FitChoices, output: str) -> int:
+    """Write a file that meets a target. There is no checkpoint: lambda is not known before."""
+    if args.resume is not None:
+        raise UsageError("a target and --from exclude each other, give one of them")
+    samples = read_samples(streams.read_input(args.input), streams.display_name(args.input))
+    try:
+        encoded = run_to_goal(samples, choices, quiet=args.quiet)
+        streams.write_output(output, encoded.data, args.force)
+    except KeyboardInterrupt as interrupt:
+        raise KeyboardInterrupt("nothing was kept") from interrupt
     _report(args, output, encoded.report)
     return 0
 
@@ -127,5 +144,6 @@ def _report(args: argparse.Namespace, output: str, report: EncodeReport) -> None
     if not args.quiet:
         names = f"{streams.display_name(args.input)} -> {streams.display_name(output)}"
         figures = f"{report.bytes} bytes  {report.bpp:.3f} bpp  {report.psnr_db:.2f} dB"
-        say(f"{names}  {figures}  {duration(report.seconds)}")
+        weight = f"lambda {report.lmbda:.3g}"
+        say(f"{names}  {figures}  {weight}  {duration(report.seconds)}")
         sys.stderr.flush()

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 from givre.coder.choose_settings import FitChoices, continued_settings, new_settings
 from givre.coder.image_io import Samples
 from givre.coder.progress import ProgressListener
-from givre.errors import CheckpointError
+from givre.errors import CheckpointError, UsageError
 from givre.scripts.progress_bar import ProgressBar
 
 if TYPE_CHECKING:
+    from givre.coder.encoder import Encoded
     from givre.coder.fit import Fit
 
 
@@ -59,6 +60,28 @@ def run_fit(
         return overfit(
             samples, settings, on_progress=listener, checkpoint=checkpoint, resume=earlier
         )
+
+
+def run_to_goal(samples: Samples, choices: FitChoices, *, quiet: bool) -> Encoded:
+    """Encode an image to the target among the choices, showing progress on stderr.
+
+    Args:
+        samples: uint8 (H, W, C).
+        choices: what was asked for, with a target.
+        quiet: show no progress.
+
+    Raises:
+        UsageError: the choices are out of range, or there is no target.
+        TargetError: the target is out of reach.
+    """
+    settings, goal = new_settings(choices), choices.goal
+    if goal is None:
+        raise UsageError("no target is given, name a rate, a PSNR or a size")
+
+    from givre.coder.targeted_encode import encode_to_goal
+
+    with _listener(quiet) as listener:
+        return encode_to_goal(samples, settings, goal, on_progress=listener)
 
 
 def command_line(*words: str | Path) -> str:

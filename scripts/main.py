@@ -36,6 +36,7 @@ exit codes:
   5    the output exists already or cannot be written
   6    the fit collapsed to a constant image
   7    the fit named by --from or --resume cannot be used
+  8    the size, rate or quality asked for cannot be reached
   130  interrupted
 """
 

@@ -22,6 +22,19 @@ def test_initial_upsampling_filters_are_named() -> None:
         new_settings(FitChoices(ups_init="lanczos"))
 
 
+@pytest.mark.parametrize("asked", [None, "auto"])
+def test_lambda_chooses_the_complexity_unless_one_is_given(asked: str | None) -> None:
+    found = {
+        lmbda: new_settings(FitChoices(lmbda=lmbda, complexity=asked)).complexity
+        for lmbda in (0.02, 0.004, 0.0001)
+    }
+    assert found == {0.02: "lop", 0.004: "hop", 0.0001: "hop"}
+    assert new_settings(FitChoices(quality=5, complexity=asked)).complexity == "lop"
+    assert new_settings(FitChoices(lmbda=0.02, complexity="mop")).complexity == "mop"
+    earlier = FitSettings(lmbda=0.02, steps=10, complexity="vhop")
+    assert continued_settings(FitChoices(complexity=asked), earlier, done=5) == earlier
+
+
 @pytest.mark.parametrize("before", [None, "kaiser"])
 def test_carried_on_fit_ignores_how_to_start(before: str | None) -> None:
     earlier = FitSettings(steps=10, ups_init=before)

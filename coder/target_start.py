@@ -1,0 +1,51 @@
+"""Where a fit with a target begins: its first lambda, and what the file needs beside latents."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from givre.coder.fit import architecture_for
+from givre.coder.overfit import start_fit
+from givre.coder.prior import PRIOR_LMBDAS
+from givre.coder.quality import psnr_db
+from givre.coder.rate_control import Goal, Probe, first_lmbda, parameter_bits_guess
+from givre.coder.schedule import Recipe
+from givre.coder.settings import FitSettings
+from givre.models.architecture import tensor_specs
+
+_HEADER_BITS = 250.0
+
+
+def starting_lmbda(
+    samples: NDArray[np.uint8], settings: FitSettings, goal: Goal, recipe: Recipe
+) -> float:
+    """Lambda to begin with, from a look at where fits of several lambdas would begin.
+
+    To be called inside `fitting_threads`.
+    """
+    height, width, channels = samples.shape
+    pixels = height * width
+    probes: list[Probe] = []
+    if channels == 3 and settings.prior != 0:
+        for lmbda in PRIOR_LMBDAS.values():
+            chosen, trainer = start_fit(samples, replace(settings, lmbda=lmbda), recipe)
+            if not chosen.prior or any(p.lmbda == PRIOR_LMBDAS[chosen.prior] for p in probes):
+                continue
+            found = trainer.evaluate()
+            other = other_bits(goal, chosen, samples)
+            excess = goal.excess(found.bpp * pixels, other, psnr_db(found.mse), pixels)
+            probes.append(Probe(PRIOR_LMBDAS[chosen.prior], excess, found.bpp))
+    bpp = 8 * goal.value / pixels if goal.kind == "size" else goal.value
+    return first_lmbda(goal, probes, bpp)
+
+
+def other_bits(goal: Goal, settings: FitSettings, samples: NDArray[np.uint8]) -> float:
+    """Guess of the bits of header and parameters in the file that the goal asks for."""
+    height, width, channels = samples.shape
+    total = 8 * goal.value if goal.kind == "size" else goal.value * height * width
+    specs = tensor_specs(architecture_for(settings, width, height, channels))
+    n_parameters = sum(int(np.prod(spec.shape)) for spec in specs)
+    return _HEADER_BITS + parameter_bits_guess(total, n_parameters)

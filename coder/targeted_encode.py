@@ -1,0 +1,297 @@
+"""Encoding to a size, a rate or a quality: a fit whose lambda is steered, then corrections.
+
+While the networks are fitted, lambda is adjusted a few times. Then the parameters are quantised,
+once, and a first file is written. If it is off, the latents alone go back to an earlier step and
+are fitted again, to the quantised decoder and with another lambda, until the file is right. That
+costs a part of the steps and no rate: the latents follow the end of the schedule as before.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+from math import isfinite, log
+from time import perf_counter
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from givre.bitstream.parameters import QuantisedParameters
+from givre.coder.encoder import Encoded, encode_fit, quantise_fit
+from givre.coder.fit import Fit, image_digest
+from givre.coder.normalisation import check_samples, make_target
+from givre.coder.overfit import fitting_threads, start_fit
+from givre.coder.progress import Progress, ProgressListener
+from givre.coder.quality import psnr_db
+from givre.coder.rate_control import (
+    CHECKS,
+    REWINDS,
+    Goal,
+    Search,
+    adjusted_lmbda,
+    at_limit,
+    first_responsiveness,
+)
+from givre.coder.schedule import Recipe, hard_steps, plan_step
+from givre.coder.settings import FitSettings
+from givre.coder.target_start import other_bits, starting_lmbda
+from givre.coder.trainer import Evaluation, Trainer
+from givre.errors import CollapseError, TargetError
+
+_log = logging.getLogger(__name__)
+
+_PROGRESS_SECONDS = 0.25
+
+_MOST_CORRECTIONS = 10
+
+_EXTRA_SHARE = 0.4
+"""Steps of the corrections, relative to those of the fit, within which all is done as a rule."""
+
+_QUANTISING_PIXELS = 6_000_000
+"""Pixels times steps that take a fraction of the time that quantising takes; the corrections may
+have as many again."""
+
+_OUT_OF_BUDGET_SHARE = 0.5
+"""Share of the schedule that a correction may repeat when it is late already."""
+
+_REQUANTISE_CHANGE = 0.7
+"""Change of log(lambda) from which the parameters are quantised anew."""
+
+
+@dataclass(frozen=True)
+class _Offsets:
+    """What is added to an estimate with rounded latents to get to the file.
+
+    Attributes:
+        bits: everything in the file but the estimated bits of the latents.
+        psnr_db: real less estimated quality.
+    """
+
+    bits: float
+    psnr_db: float = 0.0
+
+
+def encode_to_goal(
+    samples: NDArray[np.uint8],
+    settings: FitSettings,
+    goal: Goal,
+    *,
+    recipe: Recipe = Recipe(),  # noqa: B008 (frozen)
+    on_progress: ProgressListener | None = None,
+) -> Encoded:
+    """Fit an image so that its file meets a goal.
+
+    Args:
+        samples: uint8 (H, W, C), 1 to 4 channels.
+        settings: everything but lambda, which is found.
+        goal: what the file shall meet; see `Goal.admits`.
+        recipe: constants of the schedule.
+        on_progress: called a few times a second.
+
+    Returns:
+        A file that the goal admits, with the lambda of the latents' last pass in its report.
+        Deterministic as a fit is.
+
+    Raises:
+        TargetError: no such file was found.
+        ImageError: the samples are of a kind that the codec does not take.
+        UsageError: the device does not exist, or the kernels do not run on it.
+        CollapseError: the fit diverged, or is no better than a constant image.
+    """
+    check_samples(samples)
+    with fitting_threads(settings):
+        lmbda = starting_lmbda(samples, settings, goal, recipe)
+        chosen, trainer = start_fit(samples, replace(settings, lmbda=lmbda), recipe)
+        _log.info("begins with lambda %.6f", lmbda)
+        return _Pursuit(trainer, chosen, samples, goal, recipe, on_progress).go()
+
+
+class _Pursuit:
+    """One fit and its corrections."""
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        settings: FitSettings,
+        samples: NDArray[np.uint8],
+        goal: Goal,
+        recipe: Recipe,
+        on_progress: ProgressListener | None,
+    ) -> None:
+        self._trainer, self._settings, self._samples = trainer, settings, samples
+        self._goal, self._recipe, self._on_progress = goal, recipe, on_progress
+        self._target = make_target(samples)
+        self._pixels: int = samples.shape[0] * samples.shape[1]
+        self._steps = settings.steps
+        self._main = self._steps - hard_steps(recipe, self._steps)
+        self._offsets = _Offsets(other_bits(goal, settings, samples))
+        self._states: dict[float, dict[str, Tensor]] = {}
+        self._done = 0
+        self._planned = self._steps
+        self._latest: Evaluation | None = None
+        self._started = self._told = perf_counter()
+        self._found: list[Encoded] = []
+
+    def go(self) -> Encoded:
+        """Fit, write, correct. Raises TargetError when the goal is out of reach."""
+        self._pass(0)
+        networks = self._trainer.parameters()
+        quantised, quantised_at = self._quantise(networks), self._trainer.lmbda
+        excess = self._write(networks, quantised)
+        bpp = self._found[0].report.bpp
+        search = Search(self._goal, first_responsiveness(self._goal, bpp))
+        for _ in range(_MOST_CORRECTIONS):
+            lmbda, affordable = self._trainer.lmbda, self._affordable()
+            if self._meets(self._found[-1]) or at_limit(lmbda, excess) or not self._states:
+                break
+            if affordable < 1 - max(self._states):
+                if self._goal.kind == "size" and self._admitted():
+                    break  # it keeps its promise, filling it better would take longer
+                affordable = _OUT_OF_BUDGET_SHARE
+            back = search.next(lmbda, excess, affordable, list(self._states))
+            _log.info("excess %.4f: back to %g, lambda %.6f", excess, back.share, back.lmbda)
+            self._trainer.load_latent_state(self._states[back.share])
+            self._trainer.lmbda = back.lmbda
+            self._pass(self._step_at(back.share), latents_only=True)
+            if abs(log(back.lmbda / quantised_at)) > _REQUANTISE_CHANGE:
+                quantised, quantised_at = self._quantise(networks), back.lmbda
+            before, excess = excess, self._write(networks, quantised)
+            search.learn(lmbda, before, back, excess)
+        return self._best()
+
+    def _pass(self, first: int, *, latents_only: bool = False) -> None:
+        """Do the steps of the schedule from `first` on, steering lambda if the networks move."""
+        checks = {self._step_at(share) for share in CHECKS} if not latents_only else set()
+        returns = {self._step_at(share): share for share in REWINDS}
+        self._planned = self._done + self._steps - first
+        for step in range(first, self._steps):
+            if step > first and step in returns:
+                self._states[returns[step]] = self._trainer.latent_state()
+            if step and step in checks:
+                self._steer(step)
+            plan = plan_step(self._recipe, step, self._steps)
+            more = step + 1 < self._steps
+            upcoming = plan_step(self._recipe, step + 1, self._steps) if more else None
+            self._trainer.step(step, plan, upcoming, latents_only=latents_only)
+            self._done += 1
+            self._tell()
+
+    def _steer(self, step: int) -> None:
+        found = self._evaluate()
+        before, share = self._trainer.lmbda, step / self._main
+        self._trainer.lmbda = adjusted_lmbda(
+            self._goal, before, self._excess(found), share, found.bpp, self._steps
+        )
+        _log.debug(
+            "step %d: %.4f bpp of latents, %.2f dB: lambda %.6f -> %.6f",
+            *(step, found.bpp, psnr_db(found.mse), before, self._trainer.lmbda),
+        )
+
+    def _quantise(self, networks: dict[str, Tensor]) -> QuantisedParameters:
+        """Quantise the parameters for the present latents, and go on with the result."""
+        fit = self._fit(networks, self._evaluate())
+        quantised = quantise_fit(fit, self._target)
+        self._trainer.set_networks(quantised.values(fit.architecture))
+        return quantised
+
+    def _write(self, networks: dict[str, Tensor], quantised: QuantisedParameters) -> float:
+        """Write the file of the present latents and return its excess."""
+        found = self._evaluate()
+        fit = self._fit(networks, found)
+        encoded = encode_fit(fit, self._samples, quantised)
+        seconds = perf_counter() - self._started
+        report = replace(encoded.report, seconds=seconds)
+        self._found.append(replace(encoded, report=report))
+        self._offsets = _Offsets(
+            8 * report.bytes - found.bpp * self._pixels, report.psnr_db - psnr_db(found.mse)
+        )
+        _log.info(
+            "lambda %.6f: %d bytes, %.4f bpp, %.3f dB",
+            *(report.lmbda, report.bytes, report.bpp, report.psnr_db),
+        )
+        return self._excess(found)
+
+    def _fit(self, networks: dict[str, Tensor], found: Evaluation) -> Fit:
+        height, width, channels = self._samples.shape
+        return Fit(
+            settings=replace(self._settings, lmbda=self._trainer.lmbda),
+            width=width,
+            height=height,
+            channels=channels,
+            digest=image_digest(self._samples),
+            parameters={name: p.cpu() for name, p in networks.items()},
+            latents=self._trainer.symbols(),
+            bpp=found.bpp,
+            psnr_db=psnr_db(found.mse),
+            steps=self._done,
+            seconds=perf_counter() - self._started,
+        )
+
+    def _evaluate(self) -> Evaluation:
+        """Judge with rounded latents. Raises CollapseError when the fit has diverged."""
+        self._latest = self._trainer.evaluate()
+        if not isfinite(self._latest.loss):
+            raise CollapseError("the fit diverged; try another seed, or lop instead of hop")
+        return self._latest
+
+    def _excess(self, found: Evaluation) -> float:
+        quality = psnr_db(found.mse) + self._offsets.psnr_db
+        bits = found.bpp * self._pixels
+        return self._goal.excess(bits, self._offsets.bits, quality, self._pixels)
+
+    def _affordable(self) -> float:
+        """Share of the schedule that corrections may still repeat, below 0 if they are late."""
+        budget = _EXTRA_SHARE * self._steps + min(100.0, _QUANTISING_PIXELS / self._pixels)
+        return (budget - (self._done - self._steps)) / self._steps
+
+    def _step_at(self, share: float) -> int:
+        return int(share * self._main)
+
+    def _meets(self, encoded: Encoded) -> bool:
+        report = encoded.report
+        return self._goal.meets(report.bytes, report.psnr_db, self._pixels)
+
+    def _admitted(self) -> list[Encoded]:
+        reports = ((e, e.report) for e in self._found)
+        return [e for e, r in reports if self._goal.admits(r.bytes, r.psnr_db, self._pixels)]
+
+    def _best(self) -> Encoded:
+        """The file to return. Raises TargetError if the goal admits none."""
+        admitted = self._admitted()
+        if not admitted:
+            raise TargetError(self._out_of_reach())
+        if self._goal.kind == "size":
+            return max(admitted, key=lambda e: e.report.bytes)
+        return admitted[-1]
+
+    def _out_of_reach(self) -> str:
+        closest = min(
+            (e.report for e in self._found),
+            key=lambda r: abs(self._goal.miss(r.bytes, r.psnr_db, self._pixels)),
+        )
+        return (
+            f"{self._goal} cannot be reached in {self._steps} steps: the closest file has"
+            f" {closest.bytes} bytes, {closest.bpp:.4f} bpp and {closest.psnr_db:.2f} dB;"
+            " ask for that, or change the steps or the complexity"
+        )
+
+    def _tell(self) -> None:
+        now = perf_counter()
+        listener, latest = self._on_progress, self._latest
+        if listener is None or latest is None:
+            return
+        if now - self._told < _PROGRESS_SECONDS and self._done < self._planned:
+            return
+        self._told = now
+        seconds = now - self._started
+        listener(
+            Progress(
+                step=self._done,
+                steps=self._planned,
+                bpp=latest.bpp,
+                psnr_db=psnr_db(latest.mse),
+                seconds=seconds,
+                eta_seconds=seconds / self._done * (self._planned - self._done),
+            )
+        )
