@@ -43,7 +43,7 @@ from rd_report import (
 
 import givre
 from givre.coder.choose_settings import FitChoices, new_settings
-from givre.coder.settings import resolve_threads
+from givre.coder.settings import FitSettings, resolve_threads
 from givre.errors import GivreError
 
 _DEFAULT_STEPS = 2000
@@ -63,11 +63,11 @@ def plan(
     for name in names:
         if names.count(name) > 1:
             raise ValueError(f"there are {names.count(name)} images named {name}, rename them")
-    common = new_settings(choices)
+    settings = {lmbda: new_settings(replace(choices, lmbda=lmbda)) for lmbda in lambdas}
     return [
-        Job(image, replace(common, lmbda=lmbda), point_path(folder, image.stem, lmbda))
+        Job(image, one, point_path(folder, image.stem, lmbda))
         for image in images
-        for lmbda in dict.fromkeys(lambdas)
+        for lmbda, one in settings.items()
     ]
 
 
@@ -115,9 +115,9 @@ def report(
     """Print the tables; write them and the plots as `target` with a suffix each.
 
     Raises:
-        ValueError: the points were not all made with the same settings but for lambda.
+        ValueError: the settings of the points differ in more than lambda and complexity.
     """
-    if len({replace(point.settings, lmbda=1.0) for point in points}) > 1:
+    if len({_common(point.settings) for point in points}) > 1:
         raise ValueError(f"{target} holds points of several settings, give each a --name")
     found = [comparison for anchor in anchors if (comparison := compare(points, anchor))]
     show_report(points, found)
@@ -129,7 +129,8 @@ def report(
     settings, images = points[0].settings, by_image(points)
     # Averages can be compared only where they are over the same images.
     covering = [a for a in anchors if set(by_image(known_points(points, a))) == set(images)]
-    title = f"{len(images)} images, {settings.complexity}, {settings.steps} steps"
+    complexities = "/".join(sorted({point.settings.complexity for point in points}))
+    title = f"{len(images)} images, {complexities}, {settings.steps} steps"
     plot_averages(
         _with_suffix(target, ".png"),
         f"Mean of {title}",
@@ -147,6 +148,11 @@ def report(
         plot_images(path, title, name, image_curves(points), curves)
 
 
+def _common(settings: FitSettings) -> FitSettings:
+    """What all points of a report share: `auto` gives each lambda its own complexity."""
+    return replace(settings, lmbda=1.0, complexity="hop")
+
+
 def run(args: argparse.Namespace) -> int:
     """Fit what is missing and report; the exit code is 1 if a fit failed.
 
@@ -158,7 +164,7 @@ def run(args: argparse.Namespace) -> int:
     steps = _DEFAULT_STEPS if args.steps is None and args.effort is None else args.steps
     choices = FitChoices(steps=steps, effort=args.effort, complexity=args.complexity, threads=1)
     settings = new_settings(choices)
-    name = args.name or f"{settings.complexity}-{settings.steps}"
+    name = args.name or f"{args.complexity}-{settings.steps}"
     target = args.out / name
     failed = 0
     if args.report_only:
@@ -192,7 +198,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--steps", type=int, help=f"of each fit (default {_DEFAULT_STEPS})")
     length.add_argument("--effort", type=int, help="0 to 9, instead of the steps")
-    parser.add_argument("--complexity", default="hop")
+    parser.add_argument("--complexity", default="auto")
     parser.add_argument("--processes", type=int, default=resolve_threads(0))
     parser.add_argument("--name", help="of the results (default COMPLEXITY-STEPS)")
     parser.add_argument(
