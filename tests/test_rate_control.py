@@ -152,7 +152,7 @@ def test_corrections_converge_on_images_that_respond_in_their_own_way(
 
 def test_small_corrections_go_back_less() -> None:
     search = Search(Goal("bpp", 1.0))
-    small, large = search.next(1e-3, 0.02, 0.7), search.next(1e-3, 0.12, 0.7)
+    small, large = search.next(1e-3, 0.005, 0.7), search.next(1e-3, 0.12, 0.7)
     assert small.share == REWINDS[-1]
     assert large.share < small.share
     assert small.lmbda > 1e-3 < large.lmbda
