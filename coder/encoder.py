@@ -163,7 +163,7 @@ def encode_fit(
 
 def quantise_fit(fit: Fit, target: Target) -> QuantisedParameters:
     """Parameters of a fit's decoder as the file will hold them; see `quantise_parameters`."""
-    with torch_threads(1):  # the cost is computed in parts, on threads of its own
+    with torch_threads(1):  # the kernels have their own threads, and torch's would change sums
         return quantise_parameters(fit, target, resolve_threads(fit.settings.threads))
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 import givre
 from givre.bitstream.container import unpack
-from givre.bitstream.parameters import read_parameters
+from givre.bitstream.parameters import QuantisedParameters, read_parameters
 from givre.bitstream.priors import load_prior
 from givre.coder.decoder import decode_samples
 from givre.coder.encoder import Encoded, encode_fit, encode_samples
@@ -29,7 +29,7 @@ from givre.coder.schedule import Recipe
 from givre.coder.settings import FitSettings
 from givre.coder.trainer import Trainer
 from givre.errors import BitstreamError, CheckpointError, CollapseError, GivreError, ImageError
-from givre.models.architecture import NAMED_POINTS
+from givre.models.architecture import NAMED_POINTS, tensor_specs
 from givre.models.codec_model import CodecModel
 from givre.models.initial_kernels import initial_half
 
@@ -140,10 +140,11 @@ def test_a_bright_page_does_not_collapse() -> None:
 
 def test_a_collapse_is_not_called_a_success(fitted: tuple[Samples, Fit, Encoded]) -> None:
     samples, fit, _ = fitted
-    dead = {name: torch.zeros_like(p) for name, p in fit.parameters.items()}
-    settings = replace(fit.settings, prior=0)  # quantisation would return to a prior
+    specs = tensor_specs(fit.architecture)
+    zeros = {spec.name: np.zeros(spec.shape, np.int32) for spec in specs}
+    dead = QuantisedParameters(zeros, {spec.group: 0 for spec in specs})
     with pytest.raises(CollapseError, match="no better than a constant image"):
-        encode_fit(replace(fit, parameters=dead, settings=settings), samples)
+        encode_fit(fit, samples, dead)
 
 
 def test_a_resumed_fit_ends_where_an_uninterrupted_one_does(tmp_path) -> None:

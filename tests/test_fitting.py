@@ -1,4 +1,4 @@
-"""Quantisation proxies, schedule, optimiser and parameter quantisation."""
+"""Quantisation proxies, schedule and optimiser."""
 
 from __future__ import annotations
 
@@ -9,9 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from givre.bitstream.parameters import parameter_bits
-from givre.bitstream.rangecoder import PARAMETER_MAX
-from givre.coder.rdoq import refine_group
 from givre.coder.schedule import Recipe, gain_for_lmbda, hard_steps, plan_step
 from givre.coder.settings import (
     EFFORT_STEPS,
@@ -161,34 +158,3 @@ def test_soap_goes_on_from_its_state() -> None:
     restored.load_state_tensors({k: v.clone() for k, v in soap.state_tensors().items()})
     run(second, restored, slice(13, None))
     assert torch.equal(second, whole)
-
-
-class _Integers:
-    def __init__(self, values: list[int]) -> None:
-        self.integers = np.array(values, np.int32)
-
-    def may_be(self, index: int, integer: int) -> bool:
-        return index < len(self.integers) and abs(integer) <= PARAMETER_MAX
-
-    def set(self, index: int, integer: int) -> None:
-        self.integers[index] = integer
-
-
-def test_refinement_lowers_the_cost_and_stops_at_a_local_optimum() -> None:
-    rng = np.random.default_rng(0)
-    best = rng.integers(-6, 7, 40) + rng.uniform(-0.5, 0.5, 40)
-    curvature = rng.uniform(0.001, 1.0, 40)
-    group = _Integers(np.rint(best).astype(int).tolist())
-
-    def cost() -> float:
-        return float(curvature @ (group.integers - best) ** 2)
-
-    weight = 0.05
-    before = cost() + weight * parameter_bits(group.integers)[0]
-    refine_group(group, cost, weight, torch.Generator().manual_seed(0))
-    after = cost() + weight * parameter_bits(group.integers)[0]
-    assert after < before
-    # where the cost hardly bends, integers have moved to zero; where it does, they have not
-    assert not group.integers[curvature < 0.002].any()
-    sharp = curvature > 0.5
-    assert (group.integers[sharp] == np.rint(best)[sharp]).all()

@@ -1,0 +1,156 @@
+"""Integers for parameters under a quadratic model of their cost: rounding in turn, and descent.
+
+Both weigh what a change costs in quality against the bits of the integer itself. Rounding in turn
+lets the parameters that are still free make up for the error of those that are done, as in
+Hassibi and Stork, "Optimal brain surgeon" (1993); in the theory of lattices it is Babai's nearest
+plane. All costs are in bits.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from givre.bitstream.parameters import parameter_bits, parameter_cost_table
+from givre.bitstream.rangecoder import PARAMETER_MAX
+
+_GROUP_BITS = 10
+"""Bits that a group's step and scale take in the file."""
+
+_LEAST_GAIN = 1e-9
+_MAX_RESCALES = 4
+_NEIGHBOURS = np.array([-2, -1, 0, 1, 2])
+
+Doubles = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Lattice:
+    """The values that parameters may take: integer multiples of a step, in groups.
+
+    Attributes:
+        groups: (P,), the group of each parameter, 0 to n_groups - 1.
+        n_groups: number of groups.
+        steps: (P,), of each parameter.
+        low: (P,), the smallest integer that each may have, at most 0.
+        high: (P,), the largest, at least 0.
+    """
+
+    groups: Integers
+    n_groups: int
+    steps: Doubles
+    low: Integers
+    high: Integers
+
+    def nearest(self, values: Doubles) -> Integers:
+        """The closest integers that are allowed."""
+        integers: Integers = np.clip(np.rint(values / self.steps), self.low, self.high).astype(int)
+        return integers
+
+    def bits(self, integers: Integers) -> float:
+        """Coded size of all groups, with their flags, steps and scales."""
+        total = float(self.n_groups)
+        for group in range(self.n_groups):
+            own = integers[self.groups == group].astype(np.int32)
+            if own.any():
+                total += parameter_bits(own)[0] + _GROUP_BITS
+        return total
+
+    def tables(self, integers: Integers) -> Doubles:
+        """Bits (n_groups, 8191) of each integer under the scale that suits each group now."""
+        rows = []
+        for group in range(self.n_groups):
+            scale = parameter_bits(integers[self.groups == group].astype(np.int32))[1]
+            rows.append(parameter_cost_table(max(scale, 1)))  # a group of zeros may leave them
+        return np.stack(rows)
+
+
+def round_in_turn(
+    curvature: torch.Tensor, values: Doubles, lattice: Lattice, tables: Doubles
+) -> Integers:
+    """Round one parameter after the other; those to come make up for its error.
+
+    Args:
+        curvature: (P, P), float64, positive definite; `values` is where its quadratic is least.
+        values: (P,), to be rounded.
+        lattice: what is allowed.
+        tables: bits of each integer, from `Lattice.tables`.
+
+    Returns:
+        (P,) integers. The parameters whose rounding error costs most go first.
+    """
+    order = np.argsort(-np.diagonal(curvature.numpy()) * lattice.steps**2, kind="stable")
+    factor = _inverse_factor(curvature[order][:, order]).numpy()
+    rest = values[order]
+    integers = np.zeros(len(values), np.int64)
+    for place, i in enumerate(order):
+        step, row, table = lattice.steps[i], factor[place], tables[lattice.groups[i]]
+        value = float(rest[place])
+        centre = round(value / step)
+        candidates = np.append(_NEIGHBOURS + centre, 0).clip(lattice.low[i], lattice.high[i])
+        errors = candidates * step - value
+        costs = 0.5 * (errors / row[place]) ** 2 + table[candidates + PARAMETER_MAX]
+        best = int(costs.argmin())
+        integers[i] = candidates[best]
+        rest[place + 1 :] += (errors[best] / row[place]) * row[place + 1 :]
+    return integers
+
+
+def _inverse_factor(matrix: torch.Tensor) -> torch.Tensor:
+    """The upper triangular U with U^T U = matrix^-1."""
+    lower = torch.linalg.cholesky(matrix.flip(0, 1))
+    identity = torch.eye(len(matrix), dtype=matrix.dtype)
+    factor: torch.Tensor = torch.linalg.solve_triangular(lower.flip(0, 1), identity, upper=True)
+    return factor
+
+
+def descend(
+    curvature: torch.Tensor, gradient: Doubles, integers: Integers, lattice: Lattice
+) -> Integers:
+    """Change one integer at a time, always the one that gains most, until none gains.
+
+    Args:
+        curvature: (P, P), float64.
+        gradient: (P,), of the quadratic at `integers`.
+        integers: where to begin.
+        lattice: what is allowed.
+
+    Returns:
+        (P,) integers.
+    """
+    integers, gradient = integers.copy(), gradient.copy()
+    matrix = curvature.numpy()
+    for _ in range(_MAX_RESCALES):
+        if not _descend(matrix, gradient, integers, lattice, lattice.tables(integers)):
+            break
+    return integers
+
+
+def _descend(
+    matrix: Doubles, gradient: Doubles, integers: Integers, lattice: Lattice, tables: Doubles
+) -> int:
+    """The same for fixed tables, in place; returns the number of changes."""
+    bend, steps = np.diagonal(matrix), lattice.steps
+    own = tables[lattice.groups]  # (P, 8191)
+    everyone = np.arange(len(integers))
+    low, high = lattice.low[:, None], lattice.high[:, None]
+    for changes in range(4 * len(integers)):
+        least = integers - gradient / (bend * steps)
+        centres = np.clip(np.rint(least), -PARAMETER_MAX, PARAMETER_MAX).astype(np.int64)
+        candidates = np.stack(
+            [integers - 1, integers + 1, centres - 1, centres, centres + 1, 0 * centres], axis=1
+        ).clip(low, high)
+        moves = (candidates - integers[:, None]) * steps[:, None]
+        costs = (gradient[:, None] + 0.5 * bend[:, None] * moves) * moves
+        costs += own[everyone[:, None], candidates + PARAMETER_MAX]
+        costs -= own[everyone, integers + PARAMETER_MAX][:, None]
+        i, k = np.unravel_index(costs.argmin(), costs.shape)
+        if costs[i, k] > -_LEAST_GAIN:
+            return changes
+        gradient += moves[i, k] * matrix[i]
+        integers[i] = candidates[i, k]
+    return 4 * len(integers)

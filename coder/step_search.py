@@ -1,0 +1,261 @@
+"""Steps and integers for the parameters of a part of the decoder, by rate and distortion.
+
+A quadratic model of the cost proposes, the true cost over the whole image decides. First the
+parameters go, still as real numbers, to where cost and bits are least together: a fit leaves them
+a little off, because its latents were noisy. Then steps are tried, a group at a time, and the best
+integers are improved with slopes taken where they are. Where the model has led astray, plain
+rounding takes the place of its proposal.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import log
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from givre.bitstream.parameter_section import N_EXPONENTS
+from givre.bitstream.rangecoder import PARAMETER_MAX
+from givre.coder.decoder_cost import DecoderCost
+from givre.coder.integer_search import Doubles, Integers, Lattice, descend, round_in_turn
+from givre.models.exact.arithmetic import PARAMETER_BITS
+
+_log = logging.getLogger(__name__)
+
+EMPTY = -1
+"""In place of a group's exponent: all its parameters stay at the prior."""
+
+_CAUTION = 3.0
+"""Twice the bits that a move by one step is taken to cost beyond the quadratic model: parameters
+that hardly matter must not go far, for there the model does not hold."""
+
+_DAMPING = 0.1
+_LEAST_DAMPING = 1e3
+_POLISHING_STEPS = 8
+_IMPROVING_STEPS = 8
+
+_FLOOR = 0.01
+"""Added to a group's mean difference: what is smaller will be rounded away."""
+
+_LEAST_CURVATURE = 1.0
+"""In bits per unit squared, of a parameter without any effect."""
+
+_FINER_FIRST = 2
+"""Exponents above the expected best one at which the search starts. From a step that is too coarse
+it does not find back."""
+
+_ERROR_BITS = 17.0
+"""Curvature times squared step, in bits, at which a finer step costs as much as it gains: the
+derivative of h * step^2 / 24 is 1 / ln 2 bits for each halving."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """A group of parameters.
+
+    Attributes:
+        name: as in `architecture.tensor_specs`.
+        size: number of parameters.
+        prior_exponent: the prior's values are multiples of 2^-prior_exponent.
+    """
+
+    name: str
+    size: int
+    prior_exponent: int
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Integers with the steps they belong to.
+
+    Attributes:
+        exponents: of each group, q of 0 to 15 for a step of 2^-q, or EMPTY.
+        integers: (P,), all groups joined.
+        bits: what they cost in all, their own size included.
+    """
+
+    exponents: tuple[int, ...]
+    integers: Integers
+    bits: float
+
+
+def choose_integers(cost: DecoderCost, curvature: Tensor, groups: Sequence[Group]) -> Choice:
+    """Quantise the parameters that a cost depends on.
+
+    Args:
+        cost: of the differences from the prior; joined in the order of `groups`.
+        curvature: (P, P), float64, of the cost in bits; Gauss-Newton will do.
+        groups: their sizes add up to P.
+
+    Returns:
+        The best choice found. Deterministic.
+    """
+    return _Search(cost, curvature, groups).run()
+
+
+class _Search:
+    """The quadratic model around the polished parameters, and the choices tried so far."""
+
+    def __init__(self, cost: DecoderCost, curvature: Tensor, groups: Sequence[Group]) -> None:
+        self._cost, self._groups = cost, groups
+        self._index = np.repeat(np.arange(len(groups)), [group.size for group in groups])
+        self._curvature = curvature + _LEAST_CURVATURE * torch.eye(len(curvature)).double()
+        self._tried: dict[tuple[int, ...], Choice] = {}
+        self._values = self._polish(cost.differences())
+        self._least = cost.bits(self._values)
+        self._gradient = cost.gradient(self._values)
+        # A Laplace rate pulls like a Gaussian of the same spread.
+        self._pull = 1 / (self._spreads(self._values, _FLOOR / 3) ** 2 * log(2))
+
+    def run(self) -> Choice:
+        best = self._try(self._first_exponents())
+        moves = self._moves()
+        improved = True
+        while improved:
+            improved = False
+            for move in moves:
+                exponents = self._moved(best.exponents, move)
+                found = self._try(exponents)
+                if found.bits < best.bits:
+                    best, improved = found, True
+        best = self._without_zeros(self._improve(best))
+        for group, exponent in zip(self._groups, best.exponents, strict=True):
+            step = "at the prior" if exponent == EMPTY else f"2^-{exponent}"
+            _log.debug("%s: %s", group.name, step)
+        return best
+
+    def _polish(self, values: Doubles) -> Doubles:
+        """Minimise cost and smooth bits together, by damped Newton steps."""
+        cost, damping = self._cost, 1.0
+        extra = _DAMPING * self._curvature.diagonal() + _LEAST_DAMPING
+        least = cost.bits(values) + self._smooth_bits(values)
+        gradient = cost.gradient(values)
+        for _ in range(_POLISHING_STEPS):
+            spreads = self._spreads(values, _FLOOR)
+            pull = 1 / (spreads * log(2) * (np.abs(values) + 0.3 * _FLOOR))
+            matrix = self._curvature + torch.diag(torch.from_numpy(pull) + damping * extra)
+            slope = torch.from_numpy(gradient + pull * values)
+            candidate = values - torch.linalg.solve(matrix, slope).numpy()
+            found = cost.bits(candidate) + self._smooth_bits(candidate)
+            if found < least:
+                values, least, damping = candidate, found, damping / 2
+                gradient = cost.gradient(values)
+            else:
+                damping *= 6
+        return values
+
+    def _smooth_bits(self, values: Doubles) -> float:
+        """Size of differences that are not rounded, up to a constant."""
+        return float(np.log2(self._spreads(values, _FLOOR)).sum())
+
+    def _spreads(self, values: Doubles, floor: float) -> Doubles:
+        """Mean magnitude in the group of each parameter, (P,)."""
+        totals = np.bincount(self._index, np.abs(values), len(self._groups))
+        means: Doubles = totals / np.bincount(self._index, minlength=len(self._groups)) + floor
+        return means[self._index]
+
+    def _first_exponents(self) -> tuple[int, ...]:
+        pulled = self._curvature + torch.diag(torch.from_numpy(self._pull))
+        free = -np.log2(torch.linalg.inv(pulled).diagonal().numpy() * _ERROR_BITS)
+        means = np.bincount(self._index, free) / np.bincount(self._index)
+        wanted = np.rint(_FINER_FIRST + means / 2).tolist()
+        return tuple(int(np.clip(q, 0, self._finest(group))) for group, q in enumerate(wanted))
+
+    def _finest(self, group: int) -> int:
+        """Exponent of the finest step that can hold a group's prior."""
+        reach = np.abs(self._cost.prior[self._index == group]).max()
+        return max(q for q in range(N_EXPONENTS) if np.ldexp(reach, q) < 1 << PARAMETER_BITS)
+
+    def _moves(self) -> list[NDArray[np.int64]]:
+        """Changes of the exponents to try: all at once, then each, then each group left out."""
+        n = len(self._groups)
+        single = np.eye(n, dtype=np.int64)
+        moves = [-np.ones(n, np.int64), np.ones(n, np.int64)]
+        moves += [sign * row for row in single for sign in (-1, 1)]
+        return moves + [-N_EXPONENTS * row for row in single]
+
+    def _moved(self, exponents: tuple[int, ...], move: NDArray[np.int64]) -> tuple[int, ...]:
+        moved = []
+        for exponent, change in zip(exponents, move.tolist(), strict=True):
+            if exponent == EMPTY or change == -N_EXPONENTS:
+                moved.append(EMPTY)
+            else:
+                moved.append(min(max(exponent + change, 0), N_EXPONENTS - 1))
+        return tuple(moved)
+
+    def _try(self, exponents: tuple[int, ...]) -> Choice:
+        if exponents not in self._tried:
+            self._tried[exponents] = self._quantised(exponents)
+        return self._tried[exponents]
+
+    def _quantised(self, exponents: tuple[int, ...]) -> Choice:
+        lattice = self._lattice(exponents)
+        if lattice is None:
+            return Choice(exponents, np.zeros(len(self._index), np.int64), np.inf)
+        cautious = self._cautious(lattice)
+        pulled = cautious + torch.diag(torch.from_numpy(self._pull))
+        tables = lattice.tables(lattice.nearest(self._values))
+        integers = round_in_turn(pulled, self._values, lattice, tables)
+        moved = torch.from_numpy(integers * lattice.steps - self._values)
+        gradient = self._gradient + (cautious @ moved).numpy()
+        found = self._judged(exponents, lattice, descend(cautious, gradient, integers, lattice))
+        plain = lattice.nearest(self._values)
+        if found.bits > self._expected(lattice, plain):  # the model has led astray
+            found = min(found, self._judged(exponents, lattice, plain), key=lambda c: c.bits)
+        return found
+
+    def _expected(self, lattice: Lattice, integers: Integers) -> float:
+        """What integers should cost by the quadratic model, their own size included."""
+        moved = integers * lattice.steps - self._values
+        slope = self._gradient + 0.5 * (self._curvature.numpy() @ moved)
+        return self._least + float(slope @ moved) + lattice.bits(integers)
+
+    def _improve(self, best: Choice) -> Choice:
+        """Descend again, with the slope of the true cost where the integers are."""
+        lattice = self._lattice(best.exponents)
+        if lattice is None:
+            return best
+        caution = 1.0
+        for _ in range(_IMPROVING_STEPS):
+            gradient = self._cost.gradient(best.integers * lattice.steps)
+            cautious = self._cautious(lattice, caution)
+            integers = descend(cautious, gradient, best.integers, lattice)
+            found = self._judged(best.exponents, lattice, integers)
+            if found.bits < best.bits:
+                best, caution = found, caution / 2
+            else:
+                caution *= 4
+        return best
+
+    def _without_zeros(self, choice: Choice) -> Choice:
+        """The same without the steps of groups that stay at the prior."""
+        moved = np.bincount(self._index, choice.integers != 0)
+        pairs = zip(choice.exponents, moved.tolist(), strict=True)
+        return replace(choice, exponents=tuple(e if any_moved else EMPTY for e, any_moved in pairs))
+
+    def _judged(self, exponents: tuple[int, ...], lattice: Lattice, integers: Integers) -> Choice:
+        bits = self._cost.bits(integers * lattice.steps) + lattice.bits(integers)
+        return Choice(exponents, integers, bits)
+
+    def _cautious(self, lattice: Lattice, weight: float = 1.0) -> Tensor:
+        extra = weight * _CAUTION / lattice.steps**2
+        return self._curvature + torch.diag(torch.from_numpy(extra))
+
+    def _lattice(self, exponents: tuple[int, ...]) -> Lattice | None:
+        """Steps and limits; None if a step cannot hold the prior itself."""
+        steps = 2.0 ** -np.maximum(exponents, 0)[self._index]
+        finest = [max(e, g.prior_exponent) for e, g in zip(exponents, self._groups, strict=True)]
+        limits = 2.0 ** (PARAMETER_BITS - np.array(finest))[self._index]
+        low = np.floor((-limits - self._cost.prior) / steps) + 1
+        high = np.ceil((limits - self._cost.prior) / steps) - 1
+        empty = np.array([e == EMPTY for e in exponents])[self._index]
+        low = np.where(empty, 0, np.maximum(low, -PARAMETER_MAX)).astype(np.int64)
+        high = np.where(empty, 0, np.minimum(high, PARAMETER_MAX)).astype(np.int64)
+        if (low > 0).any() or (high < 0).any():
+            return None
+        return Lattice(self._index, len(self._groups), steps, low, high)
