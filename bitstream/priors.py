@@ -23,14 +23,14 @@ from givre.errors import UnsupportedError, UsageError
 from givre.models.architecture import NAMED_POINTS, Architecture, TensorSpec, tensor_specs
 
 PRIOR_HASHES: dict[tuple[str, int], str] = {
-    ("lop", 1): "df241198c83b79f45db42770c34d135c485bac0584e4a9a313c39cd7dc297b6a",
+    ("lop", 1): "924911d2a1cd1007bd5031e58013f23e49d5fb2ba1b758944782c7b992e95ac3",
     ("lop", 2): "c6a9c775fd37dab9ac8c07432ea6dcc1d6d395daebdcead4db535a984f9a8323",
     ("lop", 3): "ef62ae637040a587528807c909e31164b7d6fad622517291808c99b98a5df08b",
     ("lop", 4): "1f55150265cba9028e0aaf0f1841f679239e73f88600a186669ae50cfe50ec2e",
     ("mop", 2): "d63dbb6923aad57ff96f06b63de186fffbd219a6bfa9de40b227477c446b7afb",
     ("mop", 3): "3fbd2c04a3021ae0cd33c53b343ca013af499f13bc74362b9023bda1a0ce9df5",
-    ("hop", 1): "cacca8db189f285a31eb75c2f0fdeb3d8b1f1705274d6f874e27826c006abe81",
-    ("hop", 2): "9bbcf6f56f7cd005c1d5e71b67976aadc27dd5766449577c5900df0c1c02242f",
+    ("hop", 1): "e8a190b55f9be1173ff6d2d92316968fff2af3e55ca7f181f24f74f6dc450841",
+    ("hop", 2): "e4e2eb5055bd458b873cb55473d47a7e87a4019387c942b4fdfa96d679ce313b",
     ("hop", 3): "b5a91611bbce48353e8c8dbdf98b4e85c0e29e80da18fd1aec3bba70dc615ee0",
     ("hop", 4): "e5c02fcff4e888545a3dbb7fb7ca7455bab2ff5680dc49af611c0fa17b3a0ca5",
 }

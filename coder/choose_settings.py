@@ -15,9 +15,9 @@ from givre.errors import UsageError
 AUTO_COMPLEXITY = "auto"
 """Leaves the complexity to lambda."""
 
-LARGEST_HOP_LMBDA = 0.009
-"""Above it the parameters of a large decoder are not worth their bytes: on a photograph of 768x512
-at lambda 0.02 they would be half of the file."""
+LARGEST_HOP_LMBDA = 0.06
+"""Above it there is no prior for large images, and without one the parameters of a large decoder
+are not worth their bytes."""
 
 
 @dataclass(frozen=True)

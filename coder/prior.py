@@ -14,14 +14,14 @@ from givre.models.architecture import Architecture
 PRIOR_LMBDAS = {1: 0.02, 2: 0.004, 3: 0.001, 4: 0.0004}
 """Prior's number to the lambda that it was learned at, for every complexity point."""
 
-LARGEST_LMBDA = 0.009
-"""Up to this lambda a fit starts at a prior whatever the size of its image."""
+FARTHEST = 3.0
+"""A prior serves lambdas up to so many times its own, whatever the size of the image."""
 
 SMALL_PIXELS = 1 << 17
-"""Up to so many pixels it does so at every lambda: its parameters are a large part of the file.
+"""Up to so many pixels it serves every lambda: its parameters are a large part of the file.
 
-Large images at the lowest rates are better off with a decoder of their own: `docs/RECIPE.md` has
-the measurements behind both numbers.
+A large image at a far higher lambda is better off with a decoder of its own: one that was learned
+for more bits keeps too many latents alive.
 """
 
 
@@ -50,9 +50,12 @@ def prior_for(settings: FitSettings, arch: Architecture, pixels: int) -> Prior:
                 f"prior is {settings.prior}, those of this decoder are {known}; 0 is no prior"
             )
         return load_prior(arch, settings.prior)
-    if not numbers or (settings.lmbda > LARGEST_LMBDA and pixels > SMALL_PIXELS):
+    if not numbers:
         return NO_PRIOR
-    return load_prior(arch, nearest_prior(numbers, settings.lmbda))
+    nearest = nearest_prior(numbers, settings.lmbda)
+    if settings.lmbda > FARTHEST * PRIOR_LMBDAS[nearest] and pixels > SMALL_PIXELS:
+        return NO_PRIOR
+    return load_prior(arch, nearest)
 
 
 def nearest_prior(numbers: Iterable[int], lmbda: float) -> int:

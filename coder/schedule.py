@@ -21,8 +21,7 @@ class Recipe:
         warmup_steps: over which the learning rate rises, at most a tenth of the steps.
         validation_interval: steps between two evaluations with rounded latents.
         network_pace: the networks' learning rate relative to that of the latents.
-        parameter_weight: of the parameters' rate in the loss, relative to that of the latents; more
-            than 1 because the noise of the fit moves parameters that nothing holds.
+        parameter_weight: of the parameters' rate in the loss, relative to that of the latents.
     """
 
     learning_rate: float = 2e-2
@@ -35,7 +34,7 @@ class Recipe:
     warmup_steps: int = 20
     validation_interval: int = 50
     network_pace: float = 0.5
-    parameter_weight: float = 2.0
+    parameter_weight: float = 1.0
 
 
 @dataclass(frozen=True)

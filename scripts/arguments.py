@@ -46,7 +46,7 @@ def add_fit_arguments(parser: argparse.ArgumentParser, *, targets: bool = False)
     group.add_argument(
         "--complexity",
         choices=(AUTO_COMPLEXITY, *NAMED_POINTS),
-        help="size of the decoder (default: auto, by lambda: lop for the smallest files, else hop)",
+        help="size of the decoder (default: auto, hop for all but the smallest files)",
     )
     group.add_argument(
         "--seed",

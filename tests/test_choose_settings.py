@@ -26,10 +26,10 @@ def test_initial_upsampling_filters_are_named() -> None:
 def test_lambda_chooses_the_complexity_unless_one_is_given(asked: str | None) -> None:
     found = {
         lmbda: new_settings(FitChoices(lmbda=lmbda, complexity=asked)).complexity
-        for lmbda in (0.02, 0.004, 0.0001)
+        for lmbda in (0.1, 0.02, 0.0001)
     }
-    assert found == {0.02: "lop", 0.004: "hop", 0.0001: "hop"}
-    assert new_settings(FitChoices(quality=5, complexity=asked)).complexity == "lop"
+    assert found == {0.1: "lop", 0.02: "hop", 0.0001: "hop"}
+    assert new_settings(FitChoices(quality=0, complexity=asked)).complexity == "hop"
     assert new_settings(FitChoices(lmbda=0.02, complexity="mop")).complexity == "mop"
     earlier = FitSettings(lmbda=0.02, steps=10, complexity="vhop")
     assert continued_settings(FitChoices(complexity=asked), earlier, done=5) == earlier

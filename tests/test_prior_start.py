@@ -16,7 +16,7 @@ from torch import Tensor
 
 import givre
 from givre.bitstream.container import unpack
-from givre.bitstream.parameters import read_parameters
+from givre.bitstream.parameters import QuantisedParameters, read_parameters
 from givre.bitstream.priors import NO_PRIOR, PRIOR_HASHES, Prior, load_prior
 from givre.coder.analysis import N_LEVELS, analyse, image_pyramid, load_analysis
 from givre.coder.choose_settings import FitChoices, continued_settings, new_settings
@@ -29,9 +29,8 @@ from givre.coder.kernels import REFERENCE, choose_kernels
 from givre.coder.normalisation import make_target
 from givre.coder.overfit import overfit
 from givre.coder.parameter_rate import FLOOR, ParameterRate
-from givre.coder.prior import LARGEST_LMBDA, PRIOR_LMBDAS, SMALL_PIXELS, prior_for
+from givre.coder.prior import FARTHEST, PRIOR_LMBDAS, SMALL_PIXELS, prior_for
 from givre.coder.quality import constant_error
-from givre.coder.quantise import QuantisedGroup, _Group
 from givre.coder.schedule import Recipe
 from givre.coder.settings import FitSettings
 from givre.coder.start import start_latents, start_networks
@@ -90,14 +89,16 @@ def test_only_priors_that_there_are_count(monkeypatch: pytest.MonkeyPatch) -> No
     assert prior_for(FAST, HOP, SMALL_PIXELS) is NO_PRIOR
 
 
-def test_large_images_at_low_rates_go_without() -> None:
-    for lmbda, pixels, has in (
-        (1.01 * LARGEST_LMBDA, SMALL_PIXELS, True),
-        (1.01 * LARGEST_LMBDA, SMALL_PIXELS + 1, False),
-        (0.99 * LARGEST_LMBDA, 1 << 22, True),
-    ):
-        found = prior_for(replace(FAST, lmbda=lmbda), HOP, pixels)
-        assert (found is not NO_PRIOR) == has
+def test_large_images_far_above_every_prior_go_without() -> None:
+    for arch, highest in ((HOP, 1), (NAMED_POINTS["mop"], 2)):
+        border = FARTHEST * PRIOR_LMBDAS[highest]
+        for lmbda, pixels, has in (
+            (1.01 * border, SMALL_PIXELS, True),
+            (1.01 * border, SMALL_PIXELS + 1, False),
+            (0.99 * border, 1 << 22, True),
+        ):
+            found = prior_for(replace(FAST, lmbda=lmbda), arch, pixels)
+            assert found.number == (highest if has else 0)
     assert prior_for(replace(FAST, lmbda=1.0, prior=1), HOP, 1 << 22).number == 1
 
 
@@ -395,93 +396,6 @@ def test_at_the_prior_there_is_no_gradient() -> None:
         assert not p.grad.any()
 
 
-# --- quantised differences ----------------------------------------------------------------------
-
-
-def group_of(
-    prior: Sequence[int], prior_exponent: int, differences: Sequence[float]
-) -> tuple[QuantisedGroup, dict[str, Tensor], dict[str, NDArray[np.float64]]]:
-    """A group of two tensors, of which the first has two values."""
-    flat = np.ldexp(np.array(prior, np.float64), -prior_exponent)
-    base = {"a": flat[:2].reshape(1, 2), "b": flat[2:]}
-    moved = torch.from_numpy(flat + np.array(differences)).float()
-    tensors = {"a": moved[:2].reshape(1, 2).clone(), "b": moved[2:].clone()}
-    group = _Group("g", (("a", (1, 2)), ("b", (len(prior) - 2,))))
-    return QuantisedGroup(group, tensors, base, prior_exponent), tensors, base
-
-
-def joined(tensors: dict[str, Tensor]) -> list[float]:
-    return [float(x) for tensor in tensors.values() for x in tensor.reshape(-1)]
-
-
-def test_integers_are_differences_from_the_prior() -> None:
-    group, tensors, _ = group_of([100, -50, 7, 0], 4, [0.26, -0.6, 0.1, 1.0])
-    assert group.quantise(2)
-    assert group.integers.tolist() == [1, -2, 0, 4]
-    assert group.exponent == 2
-    assert joined(tensors) == [100 / 16 + 0.25, -50 / 16 - 0.5, 7 / 16, 1.0]
-    group.set(2, -3)
-    assert group.integers.tolist() == [1, -2, -3, 4]
-    assert joined(tensors)[2] == 7 / 16 - 0.75
-
-
-def test_reset_returns_to_the_prior_and_restore_from_it() -> None:
-    group, tensors, base = group_of([100, -50, 7, 0], 4, [0.26, -0.6, 0.1, 1.0])
-    assert group.quantise(3)
-    before, integers, bits = joined(tensors), group.integers, group.bits()
-    assert bits > 1
-    group.reset()
-    assert (group.exponent, group.integers.tolist(), group.bits()) == (0, [0, 0, 0, 0], 1)
-    assert joined(tensors) == [float(x) for value in base.values() for x in value.reshape(-1)]
-    assert integers.any()
-    group.restore(integers, 3)
-    assert (group.exponent, joined(tensors), group.bits()) == (3, before, bits)
-    group.set(0, 0)
-    assert integers[0] != 0  # what was kept is not what is changed
-
-
-def test_parameters_stay_below_sixteen_bits() -> None:
-    """On the step 2^-15 a prior of 4095 * 2^-11 has room for 15 steps up, and 2^17 down."""
-    step = 2.0**-15
-    group, tensors, _ = group_of([4095, -4095, 0], 11, [15 * step, -15 * step, 0])
-    assert group.quantise(15)
-    assert group.integers.tolist() == [15, -15, 0]
-    assert joined(tensors)[:2] == [65535 * step, -65535 * step]
-    assert group.may_be(0, 15)
-    assert not group.may_be(0, 16)
-    assert group.may_be(0, -4095)
-    assert group.may_be(1, -15)
-    assert not group.may_be(1, -16)
-    assert [group.may_be(2, n) for n in (4095, 4096, -4095, -4096)] == [True, False, True, False]
-
-
-def test_a_step_on_which_a_parameter_does_not_fit_is_not_taken() -> None:
-    step = 2.0**-15
-    group, tensors, _ = group_of([4095, 0, 0], 11, [16 * step, 0, 0])
-    assert group.quantise(14)
-    kept = joined(tensors)
-    assert group.integers.tolist() == [8, 0, 0]
-    assert not group.quantise(15)
-    assert (group.exponent, group.integers.tolist(), joined(tensors)) == (14, [8, 0, 0], kept)
-    far, _, _ = group_of([0, 0, 0], 0, [1.0, 0, 4096.0])
-    assert not far.quantise(1)
-    assert far.quantise(0)
-    assert far.integers.tolist() == [1, 0, 4095]
-
-
-def test_the_priors_step_limits_coarse_differences() -> None:
-    """A prior on the step 2^-15 leaves parameters below 2, whatever the step of a difference."""
-    group, _, _ = group_of([4095, 0, 0], 15, [1.0, 0, 1.0])
-    assert group.quantise(0)
-    assert group.may_be(0, 1)
-    assert not group.may_be(0, 2)
-    assert group.may_be(1, -1)
-    assert not group.may_be(1, -2)
-    wide, tensors, _ = group_of([4095, 0, 0], 15, [2.0, 0, 0])
-    assert wide.quantise(0)  # nothing is coarser: the group stays at the prior
-    assert joined(tensors) == [4095 * 2.0**-15, 0, 0]
-
-
 # --- fits and files -----------------------------------------------------------------------------
 
 
@@ -526,7 +440,10 @@ def fit_at_prior(samples: Samples, number: int) -> Fit:
 def test_a_file_at_its_prior_has_no_parameters(photo: Samples) -> None:
     samples = np.ascontiguousarray(photo[:45, :60])
     fit = fit_at_prior(samples, 3)
-    data = encode_fit(fit, samples).data
+    specs = tensor_specs(fit.architecture)
+    integers = {spec.name: np.zeros(spec.shape, np.int32) for spec in specs}
+    at_prior = QuantisedParameters(integers, {spec.group: 0 for spec in specs}, fit.prior)
+    data = encode_fit(fit, samples, at_prior).data
     container = unpack(data)
     assert (container.parameters, container.header.prior) == (b"", 3)
     arch, target = fit.architecture, make_target(samples)

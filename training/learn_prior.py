@@ -2,9 +2,10 @@
 
     python training/learn_prior.py PHOTOS hop --exclude city girl grass
 
-One decoder is fitted jointly to random crops of all photographs, at lambda 0.001 first, then from
-`coder/analysis_filters/<point>-<number>.npy`, where the latents of a fit start. The hashes printed
-at the end go into `bitstream/priors.py` and `docs/FORMAT.md`: a prior is part of the format.
+One decoder is fitted jointly to random crops of all photographs; `PLANS` says for how long. The
+result is `bitstream/priors/<point>-<number>.bin`, with the filters that start the latents of a fit in
+`coder/analysis_filters/<point>-<number>.npy`. The hashes printed at the end go into
+`bitstream/priors.py` and `docs/FORMAT.md`: a prior is part of the format.
 """
 
 from __future__ import annotations
@@ -29,7 +30,6 @@ from givre.coder.prior import PRIOR_LMBDAS
 from givre.models.architecture import tensor_specs
 
 ROOT = Path(__file__).parents[1]
-CROP_SIZE = 256
 FINEST_EXPONENT = 10
 
 
@@ -41,33 +41,37 @@ class Plan:
         number: of the prior.
         follows: the prior whose joint fit it goes on from, None for random numbers.
         n_crops: crops that it is learned from; those of the prior it follows if there is one.
+        crop_size: their side in pixels.
         pace: of the joint fit.
     """
 
     number: int
     follows: int | None
     n_crops: int
+    crop_size: int
     pace: Pace
 
 
+_LARGE = Pace(visits=800, batch=4, networks=0.5, balanced=True)
+
 PLANS = (
-    Plan(3, None, 51, Pace(visits=300, batch=3, networks=1.0, balanced=False)),
-    Plan(4, 3, 51, Pace(visits=160, batch=3, networks=0.5, balanced=False)),
-    Plan(2, None, 16, Pace(visits=2000, batch=4, networks=0.5, balanced=True)),
-    Plan(1, 2, 16, Pace(visits=400, batch=4, networks=0.25, balanced=True)),
+    Plan(1, None, 16, 512, _LARGE),
+    Plan(2, None, 16, 512, _LARGE),
+    Plan(3, None, 51, 256, Pace(visits=300, batch=3, networks=1.0, balanced=False)),
+    Plan(4, 3, 51, 256, Pace(visits=160, batch=3, networks=0.5, balanced=False)),
 )
 """Priors in the order in which they are learned."""
 
 
-def random_crops(paths: list[Path], n: int) -> list[NDArray[np.uint8]]:
-    """`n` crops, of all photographs in turn in random order, half of them mirrored."""
+def random_crops(paths: list[Path], n: int, size: int) -> list[NDArray[np.uint8]]:
+    """`n` crops (size, size, 3), of all photographs in turn in random order, half mirrored."""
     rng = np.random.default_rng(0)
     order = rng.permutation(len(paths))
     crops = []
     for i in range(n):
         photo = np.asarray(Image.open(paths[order[i % len(paths)]]).convert("RGB"))
-        y, x = (rng.integers(0, side - CROP_SIZE + 1) for side in photo.shape[:2])
-        crop = photo[y : y + CROP_SIZE, x : x + CROP_SIZE]
+        y, x = (rng.integers(0, side - size + 1) for side in photo.shape[:2])
+        crop = photo[y : y + size, x : x + size]
         crops.append(np.ascontiguousarray(crop[:, ::-1] if rng.integers(2) else crop))
     return crops
 
@@ -93,7 +97,7 @@ def quantised(fit: JointFit) -> QuantisedParameters:
 def main() -> None:
     """Learn and write the priors of one point."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("photos", type=Path, help="folder of PNG files, 256x256 or larger")
+    parser.add_argument("photos", type=Path, help="folder of PNG files, 512x512 or larger")
     parser.add_argument("point", choices=("lop", "mop", "hop", "vhop"))
     parser.add_argument("--exclude", nargs="*", default=[], help="names that are kept for testing")
     parser.add_argument(
@@ -108,7 +112,9 @@ def main() -> None:
     fits: dict[int, JointFit] = {}
     for plan in plans_for(args.numbers):
         number, before = plan.number, plan.follows
-        crops[number] = crops[before] if before else random_crops(paths, plan.n_crops)
+        crops[number] = (
+            crops[before] if before else random_crops(paths, plan.n_crops, plan.crop_size)
+        )
         start = fits[before] if before else None
         lmbda = PRIOR_LMBDAS[number]
         fits[number] = fit_jointly(crops[number], args.point, lmbda, plan.pace, start, args.threads)
