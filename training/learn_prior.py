@@ -3,8 +3,8 @@
     python training/learn_prior.py PHOTOS hop --exclude city girl grass
 
 One decoder is fitted jointly to random crops of all photographs; `PLANS` says for how long. The
-result is `bitstream/priors/<point>-<number>.bin`, with the filters that start the latents of a fit in
-`coder/analysis_filters/<point>-<number>.npy`. The hashes printed at the end go into
+result is `bitstream/priors/<point>-<number>.bin`, and with the filters that start the latents of a
+fit `coder/analysis_filters/<point>-<number>.npy`. The hashes printed at the end go into
 `bitstream/priors.py` and `docs/FORMAT.md`: a prior is part of the format.
 """
 
