@@ -254,12 +254,11 @@ def test_distortion_bends_as_the_samples_of_all_pixels_say(
     assert_same_entries(finer, expected, 1e-2)
 
 
-def test_matrices_do_not_depend_on_which_of_equal_samples_are_picked(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Without latents all contexts, and all pixels, are alike: then any sample is exact."""
-    model, target = case(LOP), a_target(case(LOP))
-    latents = no_latents(model)
+def matrices(
+    model: CodecModel, latents: Sequence[Tensor]
+) -> Callable[[int], tuple[Tensor, Tensor]]:
+    """A function from a seed to the curvatures of rate and distortion."""
+    target = a_target(case(LOP))
     entropy, picture = names_of(LOP, "arm.", "ifce."), names_of(LOP, "synthesis.")
 
     def both(seed: int) -> tuple[Tensor, Tensor]:
@@ -269,6 +268,15 @@ def test_matrices_do_not_depend_on_which_of_equal_samples_are_picked(
             distortion_curvature(model, latents, target, picture, REFERENCE, generator),
         )
 
+    return both
+
+
+def test_matrices_do_not_depend_on_which_of_equal_samples_are_picked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Without latents all contexts, and all pixels, are alike: then any sample is exact."""
+    model = case(LOP)
+    both = matrices(model, no_latents(model))
     whole = both(0)
     monkeypatch.setattr(curvature, "MAX_LATENTS_PER_GRID", 7)
     monkeypatch.setattr(curvature, "MAX_PIXELS", 11)
@@ -279,17 +287,8 @@ def test_matrices_do_not_depend_on_which_of_equal_samples_are_picked(
 def test_a_sample_stands_for_the_whole_and_the_generator_picks_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    model, target = case(LOP), a_target(case(LOP))
-    latents = some_latents(model)
-    entropy, picture = names_of(LOP, "arm.", "ifce."), names_of(LOP, "synthesis.")
-
-    def both(seed: int) -> tuple[Tensor, Tensor]:
-        generator = torch.Generator().manual_seed(seed)
-        return (
-            rate_curvature(model, latents, entropy, generator),
-            distortion_curvature(model, latents, target, picture, REFERENCE, generator),
-        )
-
+    model = case(LOP)
+    both = matrices(model, some_latents(model))
     whole = both(0)
     monkeypatch.setattr(curvature, "MAX_LATENTS_PER_GRID", 100)
     monkeypatch.setattr(curvature, "MAX_PIXELS", 100)
