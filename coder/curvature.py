@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.func import functional_call, jacrev, vmap
+from torch.func import functional_call, vmap
 from torch.nn import functional as F
 
 from givre.coder.kernels import Kernels
@@ -75,12 +75,11 @@ def rate_curvature(
     total = torch.zeros((), dtype=torch.float64)
     for sample in _sample_latents(model, latents, generator):
         predict = _predictor(model, sample.level)
-        differentiate = vmap(jacrev(predict), in_dims=(None, 0, 0))
         for spatial, inputs in zip(
             torch.split(sample.spatial, _CHUNK), torch.split(sample.inputs, _CHUNK), strict=True
         ):
-            predicted = vmap(predict, in_dims=(None, 0, 0))(parameters, spatial, inputs)
-            jacobian = _joined(differentiate(parameters, spatial, inputs), names)
+            predicted, found = _differentiate(predict, parameters, spatial, inputs)
+            jacobian = _joined(found, names)
             information = laplace_information(predicted[:, 0], predicted[:, 1])
             root = torch.linalg.cholesky(information + _TINY * torch.eye(2, dtype=torch.float64))
             rows = torch.einsum("nik,nip->nkp", root, jacobian).flatten(0, 1)
@@ -118,23 +117,25 @@ def distortion_curvature(
         out: Tensor = functional_call(model.synthesis, own, (window[None],))
         return out[0, :, half, half]
 
-    def outputs() -> Tensor:
-        windows = _windows(kernels.upsample(model, latents), picked, half)
+    def upsample() -> Tensor:
+        return _windows(kernels.upsample(model, latents), picked, half)
+
+    def outputs(windows: Tensor) -> Tensor:
         out: Tensor = vmap(synthesise, in_dims=(None, 0))(weights, windows)
         return out
 
     with torch.no_grad():
-        windows = _windows(kernels.upsample(model, latents), picked, half)
+        windows = upsample()
+        before = outputs(windows)
         by_filters = {
-            name: _difference_quotients(tensor, outputs)
+            name: _difference_quotients(tensor, before, lambda: outputs(upsample()))
             for name, tensor in _tensors(model, names).items()
             if name not in weights
         }
-    differentiate = vmap(jacrev(synthesise), in_dims=(None, 0))
     total = torch.zeros((), dtype=torch.float64)
     for start in range(0, len(picked), _CHUNK):
         part = slice(start, start + _CHUNK)
-        found = dict(differentiate(weights, windows[part]))
+        _, found = _differentiate(synthesise, weights, windows[part])
         found |= {name: columns[part] for name, columns in by_filters.items()}
         rows = (_joined(found, names) * target.span[:, None]).flatten(0, 1)
         total = total + rows.t() @ rows
@@ -205,9 +206,36 @@ def _windows(dense: Tensor, picked: Tensor, half: int) -> Tensor:
     return padded[:, rows, columns].transpose(0, 1).contiguous()
 
 
-def _difference_quotients(tensor: Tensor, outputs: Callable[[], Tensor]) -> Tensor:
-    """Derivatives (n, C, size) of outputs (n, C) by the entries of a tensor that they depend on."""
-    before, flat = outputs(), tensor.view(-1)
+def _differentiate(
+    network: Callable[..., Tensor], parameters: _Parameters, *inputs: Tensor
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Outputs (n, C) of a network of one sample, and their derivatives (n, C, *shape) by name.
+
+    Each sample gets parameters of its own: `jacrev` does the same, but loads a compiler for it.
+    """
+    n = len(inputs[0])
+    own = {name: p.expand(n, *p.shape).requires_grad_() for name, p in parameters.items()}
+    outputs: Tensor = vmap(network)(own, *inputs)
+    slopes = [
+        torch.autograd.grad(
+            column.sum(),
+            list(own.values()),
+            retain_graph=True,
+            allow_unused=True,
+            materialize_grads=True,
+        )
+        for column in outputs.unbind(1)
+    ]
+    jacobians = (torch.stack(parts, dim=1) for parts in zip(*slopes, strict=True))
+    return outputs.detach(), dict(zip(own, jacobians, strict=True))
+
+
+def _difference_quotients(tensor: Tensor, before: Tensor, outputs: Callable[[], Tensor]) -> Tensor:
+    """Derivatives (n, C, size) of outputs (n, C) by the entries of a tensor that they depend on.
+
+    `before` are the outputs as they are.
+    """
+    flat = tensor.view(-1)
     columns = []
     for i in range(len(flat)):
         kept = flat[i].clone()

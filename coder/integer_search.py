@@ -9,6 +9,7 @@ plane. All costs are in bits.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 
 import numpy as np
 import torch
@@ -22,7 +23,7 @@ _GROUP_BITS = 10
 
 _LEAST_GAIN = 1e-9
 _MAX_RESCALES = 4
-_NEIGHBOURS = np.array([-2, -1, 0, 1, 2])
+
 
 Doubles = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -83,29 +84,30 @@ def round_in_turn(
     Returns:
         (P,) integers. The parameters whose rounding error costs most go first.
     """
-    order = np.argsort(-np.diagonal(curvature.numpy()) * lattice.steps**2, kind="stable")
-    factor = _inverse_factor(curvature[order][:, order]).numpy()
-    rest = values[order]
+    # The factor serves the last row first, so the order is turned round.
+    order = np.argsort(-np.diagonal(curvature.numpy()) * lattice.steps**2, kind="stable")[::-1]
+    index = torch.from_numpy(order.copy())
+    factor = torch.linalg.cholesky(curvature[index][:, index], upper=True).numpy()
+    errors = np.zeros(len(values))
     integers = np.zeros(len(values), np.int64)
-    for place, i in enumerate(order):
-        step, row, table = lattice.steps[i], factor[place], tables[lattice.groups[i]]
-        value = float(rest[place])
-        centre = round(value / step)
-        candidates = np.append(_NEIGHBOURS + centre, 0).clip(lattice.low[i], lattice.high[i])
-        errors = candidates * step - value
-        costs = 0.5 * (errors / row[place]) ** 2 + table[candidates + PARAMETER_MAX]
-        best = int(costs.argmin())
-        integers[i] = candidates[best]
-        rest[place + 1 :] += (errors[best] / row[place]) * row[place + 1 :]
+    # Lists, because NumPy is slow at one number after the other.
+    bits = tables.tolist()
+    columns = (order, np.diagonal(factor), values[order], lattice.steps[order])
+    limits = (lattice.groups[order], lattice.low[order], lattice.high[order])
+    parameters = list(zip(*(column.tolist() for column in columns + limits), strict=True))
+    for place in range(len(order) - 1, -1, -1):
+        i, weight, value, step, group, low, high = parameters[place]
+        wanted = value - float(factor[place, place + 1 :] @ errors[place + 1 :]) / weight
+        best, least, table = 0, inf, bits[group]
+        centre = round(wanted / step)
+        for near in (centre - 2, centre - 1, centre, centre + 1, centre + 2, 0):
+            candidate = min(max(near, low), high)
+            cost = 0.5 * ((candidate * step - wanted) * weight) ** 2
+            cost += table[candidate + PARAMETER_MAX]
+            if cost < least:
+                best, least = candidate, cost
+        integers[i], errors[place] = best, best * step - value
     return integers
-
-
-def _inverse_factor(matrix: torch.Tensor) -> torch.Tensor:
-    """The upper triangular U with U^T U = matrix^-1."""
-    lower = torch.linalg.cholesky(matrix.flip(0, 1))
-    identity = torch.eye(len(matrix), dtype=matrix.dtype)
-    factor: torch.Tensor = torch.linalg.solve_triangular(lower.flip(0, 1), identity, upper=True)
-    return factor
 
 
 def descend(
@@ -135,8 +137,7 @@ def _descend(
 ) -> int:
     """The same for fixed tables, in place; returns the number of changes."""
     bend, steps = np.diagonal(matrix), lattice.steps
-    own = tables[lattice.groups]  # (P, 8191)
-    everyone = np.arange(len(integers))
+    own = lattice.groups
     low, high = lattice.low[:, None], lattice.high[:, None]
     for changes in range(4 * len(integers)):
         least = integers - gradient / (bend * steps)
@@ -146,8 +147,8 @@ def _descend(
         ).clip(low, high)
         moves = (candidates - integers[:, None]) * steps[:, None]
         costs = (gradient[:, None] + 0.5 * bend[:, None] * moves) * moves
-        costs += own[everyone[:, None], candidates + PARAMETER_MAX]
-        costs -= own[everyone, integers + PARAMETER_MAX][:, None]
+        costs += tables[own[:, None], candidates + PARAMETER_MAX]
+        costs -= tables[own, integers + PARAMETER_MAX][:, None]
         i, k = np.unravel_index(costs.argmin(), costs.shape)
         if costs[i, k] > -_LEAST_GAIN:
             return changes

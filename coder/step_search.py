@@ -106,9 +106,7 @@ class _Search:
         self._index = np.repeat(np.arange(len(groups)), [group.size for group in groups])
         self._curvature = curvature + _LEAST_CURVATURE * torch.eye(len(curvature)).double()
         self._tried: dict[tuple[int, ...], Choice] = {}
-        self._values = self._polish(cost.differences())
-        self._least = cost.bits(self._values)
-        self._gradient = cost.gradient(self._values)
+        self._values, self._least, self._gradient = self._polish(cost.differences())
         # A Laplace rate pulls like a Gaussian of the same spread.
         self._pull = 1 / (self._spreads(self._values, _FLOOR / 3) ** 2 * log(2))
 
@@ -129,25 +127,27 @@ class _Search:
             _log.debug("%s: %s", group.name, step)
         return best
 
-    def _polish(self, values: Doubles) -> Doubles:
-        """Minimise cost and smooth bits together, by damped Newton steps."""
+    def _polish(self, values: Doubles) -> tuple[Doubles, float, Doubles]:
+        """Minimise cost and smooth bits together, by damped Newton steps.
+
+        Returns the parameters, what they cost, and the slope of that.
+        """
         cost, damping = self._cost, 1.0
         extra = _DAMPING * self._curvature.diagonal() + _LEAST_DAMPING
-        least = cost.bits(values) + self._smooth_bits(values)
-        gradient = cost.gradient(values)
+        least, gradient = cost.bits(values), cost.gradient(values)
         for _ in range(_POLISHING_STEPS):
             spreads = self._spreads(values, _FLOOR)
             pull = 1 / (spreads * log(2) * (np.abs(values) + 0.3 * _FLOOR))
             matrix = self._curvature + torch.diag(torch.from_numpy(pull) + damping * extra)
             slope = torch.from_numpy(gradient + pull * values)
             candidate = values - torch.linalg.solve(matrix, slope).numpy()
-            found = cost.bits(candidate) + self._smooth_bits(candidate)
-            if found < least:
+            found = cost.bits(candidate)
+            if found + self._smooth_bits(candidate) < least + self._smooth_bits(values):
                 values, least, damping = candidate, found, damping / 2
                 gradient = cost.gradient(values)
             else:
                 damping *= 6
-        return values
+        return values, least, gradient
 
     def _smooth_bits(self, values: Doubles) -> float:
         """Size of differences that are not rounded, up to a constant."""
@@ -199,12 +199,12 @@ class _Search:
             return Choice(exponents, np.zeros(len(self._index), np.int64), np.inf)
         cautious = self._cautious(lattice)
         pulled = cautious + torch.diag(torch.from_numpy(self._pull))
-        tables = lattice.tables(lattice.nearest(self._values))
+        plain = lattice.nearest(self._values)
+        tables = lattice.tables(plain)
         integers = round_in_turn(pulled, self._values, lattice, tables)
         moved = torch.from_numpy(integers * lattice.steps - self._values)
         gradient = self._gradient + (cautious @ moved).numpy()
         found = self._judged(exponents, lattice, descend(cautious, gradient, integers, lattice))
-        plain = lattice.nearest(self._values)
         if found.bits > self._expected(lattice, plain):  # the model has led astray
             found = min(found, self._judged(exponents, lattice, plain), key=lambda c: c.bits)
         return found
@@ -220,14 +220,16 @@ class _Search:
         lattice = self._lattice(best.exponents)
         if lattice is None:
             return best
-        caution = 1.0
+        caution, gradient = 1.0, self._cost.gradient(best.integers * lattice.steps)
         for _ in range(_IMPROVING_STEPS):
-            gradient = self._cost.gradient(best.integers * lattice.steps)
             cautious = self._cautious(lattice, caution)
             integers = descend(cautious, gradient, best.integers, lattice)
+            if (integers == best.integers).all():
+                break  # with more caution still less would move
             found = self._judged(best.exponents, lattice, integers)
             if found.bits < best.bits:
                 best, caution = found, caution / 2
+                gradient = self._cost.gradient(best.integers * lattice.steps)
             else:
                 caution *= 4
         return best

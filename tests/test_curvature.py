@@ -9,6 +9,7 @@ from math import exp, log
 import numpy as np
 import pytest
 import torch
+from model_cases import lively_model
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -111,17 +112,8 @@ def test_information_is_of_each_latent_alone() -> None:
 # --- whole matrices -----------------------------------------------------------------------------
 
 
-def case(arch: Architecture, width: int = WIDTH, height: int = HEIGHT) -> CodecModel:
-    """A model with weights large enough for every layer to matter, and scales about 1."""
-    model = CodecModel(arch, width, height)
-    generator = torch.Generator().manual_seed(4)
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if not name.startswith("upsampling."):  # those are not random
-                parameter.zero_()
-            parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.15)
-        model.arm.output.bias[1] += 4
-    return model
+def case(arch: Architecture) -> CodecModel:
+    return lively_model(arch, WIDTH, HEIGHT)
 
 
 def some_latents(model: CodecModel) -> list[Tensor]:
@@ -271,27 +263,35 @@ def matrices(
     return both
 
 
+@pytest.fixture
+def sample_of(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """A function that makes the samples small."""
+
+    def limit(n: int) -> None:
+        monkeypatch.setattr(curvature, "MAX_LATENTS_PER_GRID", n)
+        monkeypatch.setattr(curvature, "MAX_PIXELS", n)
+
+    return limit
+
+
 def test_matrices_do_not_depend_on_which_of_equal_samples_are_picked(
-    monkeypatch: pytest.MonkeyPatch,
+    sample_of: Callable[[int], None],
 ) -> None:
     """Without latents all contexts, and all pixels, are alike: then any sample is exact."""
     model = case(LOP)
     both = matrices(model, no_latents(model))
     whole = both(0)
-    monkeypatch.setattr(curvature, "MAX_LATENTS_PER_GRID", 7)
-    monkeypatch.setattr(curvature, "MAX_PIXELS", 11)
+    sample_of(7)
     for found, expected in zip(both(1), whole, strict=True):
         torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-9)
 
 
 def test_a_sample_stands_for_the_whole_and_the_generator_picks_it(
-    monkeypatch: pytest.MonkeyPatch,
+    sample_of: Callable[[int], None],
 ) -> None:
-    model = case(LOP)
-    both = matrices(model, some_latents(model))
+    both = matrices(case(LOP), some_latents(case(LOP)))
     whole = both(0)
-    monkeypatch.setattr(curvature, "MAX_LATENTS_PER_GRID", 100)
-    monkeypatch.setattr(curvature, "MAX_PIXELS", 100)
+    sample_of(100)
     first, again, other = both(1), both(1), both(2)
     for one, same, different, expected in zip(first, again, other, whole, strict=True):
         assert torch.equal(one, same)

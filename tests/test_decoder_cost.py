@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pytest
 import torch
+from model_cases import lively_model
 from torch import Tensor
 
 from givre.coder.decoder_cost import DecoderCost, Doubles
@@ -28,14 +29,8 @@ def one_thread() -> Iterator[None]:
 
 def model_and_latents() -> tuple[CodecModel, list[Tensor]]:
     """A small float64 model with weights large enough for every layer to matter."""
-    model = CodecModel(LOP, 12, 10).double()
+    model = lively_model(LOP, 12, 10, torch.float64)
     generator = torch.Generator().manual_seed(4)
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if not name.startswith("upsampling."):  # those are not random
-                parameter.zero_()
-            parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.15)
-        model.arm.output.bias[1] += 4
     shapes = [(grid.height, grid.width) for grid in model.grids]
     return model, [torch.randn(s, generator=generator).round().double() for s in shapes]
 
