@@ -31,6 +31,8 @@ class Kernels:
         synthesis_distortion: mean squared error of what a model's synthesis makes of a dense
             representation, against normalised samples (1, C, H, W) whose channels have spans
             (C,); a scalar.
+        together: does pieces of work that are independent of each other, at once or one after
+            the other.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Kernels:
     rate: Callable[[CodecModel, Sequence[Tensor]], Tensor]
     upsample: Callable[[CodecModel, Sequence[Tensor]], Tensor]
     synthesis_distortion: Callable[[CodecModel, Tensor, Tensor, Tensor], Tensor]
+    together: Callable[[Sequence[Callable[[], None]]], None]
 
     def distortion(
         self, model: CodecModel, latents: Sequence[Tensor], target: Tensor, span: Tensor
@@ -50,12 +53,18 @@ def _reference_distortion(model: CodecModel, dense: Tensor, target: Tensor, span
     return distortion(model.synthesis(dense), target, span)
 
 
+def _one_after_the_other(pieces: Sequence[Callable[[], None]]) -> None:
+    for piece in pieces:
+        piece()
+
+
 REFERENCE = Kernels(
     name="reference",
     latents=ReferenceLatents,
     rate=CodecModel.rate,
     upsample=CodecModel.dense,
     synthesis_distortion=_reference_distortion,
+    together=_one_after_the_other,
 )
 
 
@@ -84,4 +93,5 @@ def choose_kernels(name: str, device: torch.device, threads: int) -> Kernels:
         rate=fused.rate,
         upsample=fused.upsample,
         synthesis_distortion=fused.synthesis_distortion,
+        together=fused.together,
     )

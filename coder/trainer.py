@@ -102,15 +102,17 @@ class Trainer:
             upcoming: plan of the step after it, if there is one.
             latents_only: leave the networks as they are.
         """
-        proxies = self._latents.proxy(self._proxy_settings(index, plan))
-        loss = self._loss(proxies)
+        self._latents.proxy(self._proxy_settings(index, plan))
         for parameter in self._networks:
             parameter.grad = None
-        loss.backward()  # type: ignore[no-untyped-call]
-        if not latents_only:
-            self._step_networks(plan)
+        weight = self._lmbda / self._pixels
+        target = self._target
+        self._latents.backward(self.model, target.normalised, target.span, weight)
         after = self._proxy_settings(index + 1, upcoming) if upcoming else None
-        self._latents.update(plan.learning_rate, after)
+        updates = [lambda: self._latents.update(plan.learning_rate, after)]
+        if not latents_only:
+            updates.append(lambda: self._step_networks(plan))
+        self._kernels.together(updates)
 
     @torch.no_grad()
     def evaluate(self) -> Evaluation:
@@ -168,12 +170,6 @@ class Trainer:
         compiled = self._kernels.name == "fused"
         pace = self._recipe.network_pace * plan.learning_rate
         self._soap.step(pace, self._recipe.clip_norm, compiled)
-
-    def _loss(self, latents: list[Tensor]) -> Tensor:
-        rate = self._kernels.rate(self.model, latents) / self._pixels
-        target = self._target
-        mse = self._kernels.distortion(self.model, latents, target.normalised, target.span)
-        return mse + self._lmbda * rate
 
     def _proxy_settings(self, index: int, plan: StepPlan) -> ProxySettings:
         return ProxySettings(

@@ -9,9 +9,11 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from givre.models.codec_model import CodecModel
 from givre.models.geometry import LATENT_MAX, LATENT_MIN, Grid
 from givre.models.noise import normal_noise
 from givre.models.proxy import noisy_soft_round, straight_through_round
+from givre.models.synthesis import distortion
 
 ADAM_BETAS = (0.9, 0.95)
 """A short memory of the squares: most latents see a gradient of note only now and then."""
@@ -51,6 +53,19 @@ class FittedLatents(Protocol):
     def proxy(self, settings: ProxySettings) -> list[Tensor]:
         """Differentiable stand-ins for the rounded latents, (H_i, W_i) each."""
 
+    def backward(self, model: CodecModel, target: Tensor, span: Tensor, rate_weight: float) -> None:
+        """Find the gradient of distortion + rate_weight * bits at the last proxy.
+
+        That by the networks' parameters is put in their `.grad`, which must be None before; that
+        by the latents is kept for `update`.
+
+        Args:
+            model: makes an image of the proxy, and bits.
+            target: (1, C, H, W), normalised samples in [0, 1].
+            span: (C,), as in `models.synthesis.distortion`.
+            rate_weight: of a bit.
+        """
+
     def update(self, learning_rate: float, upcoming: ProxySettings | None) -> None:
         """One Adam step from the gradients of the last proxy.
 
@@ -80,6 +95,7 @@ class ReferenceLatents:
             torch.zeros(g.height, g.width, device=device, requires_grad=True) for g in grids
         ]
         self._adam = torch.optim.Adam(self._values, betas=ADAM_BETAS, eps=ADAM_EPS)
+        self._proxies: list[Tensor] = []
 
     @torch.no_grad()
     def start(self, values: Sequence[Tensor], gain: float) -> None:
@@ -95,11 +111,20 @@ class ReferenceLatents:
         """See `FittedLatents.proxy`."""
         scaled = [u * settings.gain for u in self._values]
         if settings.hard:
-            return [straight_through_round(y) for y in scaled]
-        return [
-            noisy_soft_round(y, settings.noise * _noise_like(y, settings, i), settings.temperature)
-            for i, y in enumerate(scaled)
-        ]
+            self._proxies = [straight_through_round(y) for y in scaled]
+        else:
+            noise = [settings.noise * _noise_like(y, settings, i) for i, y in enumerate(scaled)]
+            self._proxies = [
+                noisy_soft_round(y, n, settings.temperature)
+                for y, n in zip(scaled, noise, strict=True)
+            ]
+        return self._proxies
+
+    def backward(self, model: CodecModel, target: Tensor, span: Tensor, rate_weight: float) -> None:
+        """See `FittedLatents.backward`."""
+        error = distortion(model.synthesis(model.dense(self._proxies)), target, span)
+        loss = error + rate_weight * model.rate(self._proxies)
+        loss.backward()  # type: ignore[no-untyped-call]
 
     def update(self, learning_rate: float, upcoming: ProxySettings | None) -> None:
         """See `FittedLatents.update`."""

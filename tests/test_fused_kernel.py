@@ -16,10 +16,13 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from givre.models import fused
 from givre.models.fused import kernel, pool
+from givre.models.fused.buffers import Buffers
 from givre.models.fused.kernel import Compiled, compiled
 from givre.models.fused.vector_math import cos_turns, exp, exp2, log2, sin_turns, tanh
 
@@ -327,3 +330,23 @@ def test_the_digest_is_the_same_in_every_process(tmp_path: Path) -> None:
     }
     assert len(answers) == 1
     assert answers.pop().split()[1] == "False"
+
+
+@given(st.lists(st.integers(0, 50), max_size=30), st.integers(1, 120))
+def test_joined_tasks_are_large_enough_and_complete(sizes: list[int], least: int) -> None:
+    batches = pool.join(sizes, least)
+    assert [task for first, last in batches for task in range(first, last)] == [*range(len(sizes))]
+    totals = [sum(sizes[first:last]) for first, last in batches]
+    assert all(total >= least for total in totals[:-1])
+    assert all(sum(sizes[first : last - 1]) < least for first, last in batches)
+
+
+def test_a_buffer_is_the_same_memory_until_its_shape_changes() -> None:
+    buffers = Buffers()
+    first = buffers.take("a", (3, 4))
+    assert first.dtype == np.float32
+    assert not first.any()
+    first[:] = 5
+    assert buffers.take("a", (3, 4)) is first
+    assert not np.shares_memory(buffers.take("b", (3, 4)), first)
+    assert buffers.take("a", 12).tolist() == [0] * 12

@@ -53,6 +53,12 @@ def random_like(tensors: Sequence[Tensor], seed: int) -> list[Tensor]:
     return [torch.randn(t.shape, generator=generator) for t in tensors]
 
 
+def give(latents: FusedLatents, gradients: Sequence[Tensor]) -> None:
+    """Pretend that these are the gradients of the last proxy."""
+    for place, gradient in zip(latents.gradients, gradients, strict=True):
+        place[:] = gradient.numpy()
+
+
 def copies(latents: FusedLatents) -> dict[str, Tensor]:
     return {name: tensor.clone() for name, tensor in latents.state_tensors().items()}
 
@@ -108,9 +114,8 @@ def test_twenty_steps_equal_autograd_and_adam(settings: ProxySettings) -> None:
     for step in range(20):
         now, rate = replace(settings, step=step), 1e-3 / (1 + step)
         gradients = random_like(latents.latents, 100 + step)
-        ys = latents.proxy(now)
-        torch.autograd.backward(ys, gradients)
-        latents.update([y.grad for y in ys], rate)
+        torch.autograd.backward(latents.proxy(now), gradients)
+        latents.update(rate)
         # Every step starts where the kernel is: the proxy is steep, and would blow rounding up.
         adam.zero_grad()
         torch.autograd.backward(reference_proxy(values, now), [g.double() for g in gradients])
@@ -146,7 +151,8 @@ def test_adam_equals_torch_to_float32_rounding() -> None:
         for u, gradient in zip(values, gradients, strict=True):
             u.grad = gradient
         adam.step()
-        latents.update_and_proxy(gradients, 1e-2, settings, betas=(0.8, 0.99), eps=1e-6)
+        give(latents, gradients)
+        latents.update(1e-2, settings, betas=(0.8, 0.99), eps=1e-6)
     for u, wanted in zip(latents.latents, values, strict=True):
         torch.testing.assert_close(u, wanted.detach(), rtol=1e-5, atol=1e-6)
 
@@ -157,10 +163,11 @@ def test_one_pass_gives_the_bits_of_two() -> None:
     two.proxy(SOFT)
     one.proxy(SOFT)
     for step, upcoming in enumerate([replace(SOFT, step=1), replace(HARD, step=2), SOFT]):
-        two.update(gradients, 1e-2)
-        expected = two.proxy(upcoming)
-        found = one.update_and_proxy(gradients, 1e-2, upcoming)
-        assert all(map(torch.equal, found, expected)), step
+        give(two, gradients)
+        two.update(1e-2)
+        give(one, gradients)
+        one.update(1e-2, upcoming)
+        assert all(map(torch.equal, one.proxies, two.proxy(upcoming))), step
         assert_same_bits(one, two)
 
 
@@ -170,8 +177,9 @@ def test_threads_do_not_change_a_bit() -> None:
     for threads in (1, 2, 3):
         latents = FusedLatents(shape, threads)
         latents.proxy(SOFT)
-        ys = latents.update_and_proxy(random_like(latents.latents, 1), 1e-2, replace(SOFT, step=1))
-        results.append([*ys, *latents.state_tensors().values()])
+        give(latents, random_like(latents.latents, 1))
+        latents.update(1e-2, replace(SOFT, step=1))
+        results.append([*latents.proxies, *latents.state_tensors().values()])
     for result in results[1:]:
         assert all(map(torch.equal, result, results[0]))
 
@@ -181,12 +189,28 @@ def test_a_resumed_fit_goes_on_with_the_same_bits() -> None:
     gradients = random_like(whole.latents, 5)
     whole.proxy(SOFT)
     upcoming = replace(SOFT, step=1)
-    expected = whole.update_and_proxy(gradients, 1e-2, upcoming)
+    give(whole, gradients)
+    whole.update(1e-2, upcoming)
     resumed.load_state_tensors(copies(whole))
-    assert all(map(torch.equal, resumed.proxy(upcoming), expected))
-    whole.update(gradients, 1e-2)
-    resumed.update(gradients, 1e-2)
+    assert all(map(torch.equal, resumed.proxy(upcoming), whole.proxies))
+    for latents in (whole, resumed):
+        give(latents, gradients)
+        latents.update(1e-2)
     assert_same_bits(resumed, whole)
+
+
+def test_a_gradient_serves_once() -> None:
+    latents = fitted()
+    assert all(y.grad is None for y in latents.proxies)
+    for upcoming in (None, replace(SOFT, step=1)):
+        latents.proxy(SOFT)
+        torch.autograd.backward(latents.proxies, random_like(latents.latents, 5))
+        assert all(g.any() for g in latents.gradients)
+        latents.update(1e-2, upcoming)
+        assert not latents.gradient.any()
+    torch.autograd.backward(latents.proxies, random_like(latents.latents, 5))
+    latents.proxy(SOFT)
+    assert not latents.gradient.any()
 
 
 def test_an_unfit_state_changes_nothing() -> None:
@@ -201,13 +225,12 @@ def test_an_unfit_state_changes_nothing() -> None:
 
 def test_an_update_needs_a_proxy() -> None:
     latents = fitted()
-    gradients = random_like(latents.latents, 0)
     with pytest.raises(RuntimeError, match="call `proxy` before it"):
-        latents.update(gradients, 1e-2)
+        latents.update(1e-2)
     latents.proxy(SOFT)
-    latents.update(gradients, 1e-2)
+    latents.update(1e-2)
     with pytest.raises(RuntimeError, match="call `proxy` before it"):
-        latents.update(gradients, 1e-2)
+        latents.update(1e-2)
 
 
 N_SAMPLES = 1 << 20

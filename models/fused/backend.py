@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from givre.models.codec_model import CodecModel
-from givre.models.fused.distortion import fused_distortion
+from givre.models.fused.buffers import Buffers
+from givre.models.fused.distortion import dense_gradient, fused_distortion
 from givre.models.fused.latents import FusedLatents
 from givre.models.fused.module_parameters import parameters_of
-from givre.models.fused.rate import fused_rate
+from givre.models.fused.pixel_products import Floats
+from givre.models.fused.pool import run_tasks
+from givre.models.fused.rate import RateBackward, fused_rate
 from givre.models.fused.upsampling import fused_dense
+from givre.models.fused.upsampling_passes import UpsamplingPasses
 from givre.models.geometry import Grid
 from givre.models.latents import ProxySettings, hard_latents
 
@@ -22,13 +26,13 @@ class FusedFittedLatents:
 
     Args:
         grids: geometry; the values start at zero.
-        threads: of the kernel; the results do not depend on it.
+        threads: of the kernels; the results do not depend on it.
     """
 
     def __init__(self, grids: Sequence[Grid], threads: int) -> None:
         self._inner = FusedLatents([(g.height, g.width) for g in grids], threads)
-        self._proxies: list[Tensor] = []
         self._made_for: ProxySettings | None = None
+        self._threads, self._buffers = threads, Buffers()
 
     def start(self, values: Sequence[Tensor], gain: float) -> None:
         """Begin at `values` (H_i, W_i), which are on the symbols' scale: gain * u."""
@@ -41,19 +45,52 @@ class FusedFittedLatents:
         return self._inner.latents
 
     def proxy(self, settings: ProxySettings) -> list[Tensor]:
-        """Stand-ins for the rounded latents; those that the last update made, if it made them."""
+        """Stand-ins for the rounded latents, valid up to the next update."""
         if settings != self._made_for:
-            self._proxies = self._inner.proxy(settings)
+            self._inner.proxy(settings)
         self._made_for = None
-        return self._proxies
+        return self._inner.proxies
+
+    def backward(self, model: CodecModel, target: Tensor, span: Tensor, rate_weight: float) -> None:
+        """See `models.latents.FittedLatents`; no graph is built, and no memory is taken anew.
+
+        Rate and distortion are independent of each other, so on two threads each gets one: that
+        spares them most of their waiting for each other, which counts on small images.
+        """
+        inner, threads, buffers = self._inner, self._threads, self._buffers
+        latents = [y.detach().numpy() for y in inner.proxies]
+        rate: list[RateBackward] = []
+
+        def backward(part: int) -> None:
+            if part == 0:
+                self._distortion_backward(model, latents, target, span)
+            else:
+                rate.append(RateBackward(model, latents, rate_weight, threads, buffers))
+
+        run_tasks(backward, 2, threads)
+        rate[0].add_to(inner.gradient)
+
+    def _distortion_backward(
+        self, model: CodecModel, latents: Sequence[Floats], target: Tensor, span: Tensor
+    ) -> None:
+        """Write the distortion's gradient over that of the main grids."""
+        inner, threads, buffers = self._inner, self._threads, self._buffers
+        main = [i for i, grid in enumerate(model.grids) if not grid.hyper]
+        filters = list(parameters_of(model.upsampling))
+        halves = [half.detach().numpy() for half in filters]
+        n = len(model.upsampling.transposed)
+        upsampling = UpsamplingPasses(
+            [latents[i] for i in main], halves[:n], halves[n:], threads, buffers
+        )
+        dense = upsampling.forward()
+        gradient = dense_gradient(model.synthesis, dense, target, span, threads, buffers)
+        found = upsampling.backward(gradient, [inner.gradients[i] for i in main])
+        for half, own in zip(filters, found, strict=True):
+            half.grad = torch.from_numpy(own)
 
     def update(self, learning_rate: float, upcoming: ProxySettings | None) -> None:
         """One Adam step from the gradients of the last proxy, and the next proxy with it."""
-        gradients = [torch.zeros_like(y) if y.grad is None else y.grad for y in self._proxies]
-        if upcoming is None:
-            self._inner.update(gradients, learning_rate)
-        else:
-            self._proxies = self._inner.update_and_proxy(gradients, learning_rate, upcoming)
+        self._inner.update(learning_rate, upcoming)
         self._made_for = upcoming
 
     def rounded(self, gain: float) -> list[Tensor]:
@@ -106,3 +143,7 @@ class FusedOperations:
     ) -> Tensor:
         """Mean squared error; see `models.synthesis.distortion`."""
         return fused_distortion(model.synthesis, dense, target, span, self._threads)
+
+    def together(self, pieces: Sequence[Callable[[], None]]) -> None:
+        """Do independent pieces of work at once, as far as there are threads."""
+        run_tasks(lambda number: pieces[number](), len(pieces), self._threads)

@@ -136,12 +136,12 @@ def extract_feature_backward(
 
 @compiled(
     "void(float32[::1], float32[::1], int64, int64, int64, float32[::1], int64[:, ::1],"
-    " float32[:, :, ::1], float32[:, ::1])",
+    " float32[:, :, ::1], float32, float32[:, ::1])",
     fastmath=FLAGS,
 )
 def collect_gradient(
     chunk: Floats, next_chunk: Floats, stride: int, first: int, last: int,
-    maps_gradient: Floats, sources: Integers, weights: Floats, gradient: Floats,
+    maps_gradient: Floats, sources: Integers, weights: Floats, scale: np.float32, gradient: Floats,
 ) -> None:  # fmt: skip
     """Add up the gradient of some rows of a grid.
 
@@ -157,11 +157,12 @@ def collect_gradient(
             grid's level, its stride, the distance between features, number of the extractor and
             column of its weight.
         weights: (extractors, F, n_in).
-        gradient: (last - first, W), written.
+        scale: of the gradient.
+        gradient: (last - first, W); the rows' gradient is added.
     """
     width = gradient.shape[1]
+    row = np.empty(width, np.float32)
     for y in range(first, last):
-        row = gradient[y - first]
         at = (y - first + MARGIN) * stride + MARGIN
         own = chunk[at : at + width]
         for x in range(width):
@@ -175,3 +176,4 @@ def collect_gradient(
                 at = sources[i, 0] + feature * sources[i, 2] + y * sources[i, 1]
                 factor = weights[extractor, feature, column]
                 _add_scaled(row, maps_gradient[at : at + width], factor)
+        _add_scaled(gradient[y - first], row, scale)

@@ -11,6 +11,7 @@ from givre.models.fused.vector_math import exp2, tanh
 from givre.models.noise import NOISE_BLOCK
 
 Words = NDArray[np.uint32]
+Ints = NDArray[np.int64]
 
 _BLOCK = NOISE_BLOCK
 _CONTRACT = frozenset({"contract"})
@@ -76,60 +77,68 @@ def _adam(
 
 
 @compiled(
-    "void(float32[::1], float32[::1], float32[::1], float32[::1], float32[::1], float32[::1],"
-    " uint32[::1], float32[::1], float32[::1], uint32[::1], int64, int64)",
+    "void(int64[:, ::1], float32[::1], float32[::1], float32[::1], float32[::1], float32[::1],"
+    " float32[::1], uint32[:, ::1], float32[::1], float32[::1], uint32[:, ::1], int64, int64)",
     fastmath=_CONTRACT,
 )
 def latent_pass(
+    tasks: Ints,
     u: Floats,
     mean: Floats,
     square: Floats,
     gradient: Floats,
     last_constants: Floats,
     adam: Floats,
-    last_key: Words,
+    last_keys: Words,
     y: Floats,
     constants: Floats,
-    key: Words,
+    keys: Words,
     first: int,
     last: int,
 ) -> None:
-    """Update the latents of the blocks `first` to `last` - 1, then compute their proxy.
+    """Update the latents of the tasks `first` to `last` - 1, then compute their proxy.
 
-    The constants of a proxy are its gain, its sharpness, the height of half a step of the
-    staircase, and the scale of the noise. The sharpness is 1 / temperature, or 0 for rounding; the
-    height is 0.5 / tanh(0.5 sharpness).
+    The latents of all grids lie one after the other. The constants of a proxy are its gain, its
+    sharpness, the height of half a step of the staircase, and the scale of the noise. The
+    sharpness is 1 / temperature, or 0 for rounding; the height is 0.5 / tanh(0.5 sharpness).
 
     Args:
-        u: (n,), a grid's latents, changed.
-        mean: (n,), Adam's running mean of the gradient, changed.
-        square: (n,), Adam's running mean of its square, changed.
-        gradient: (n,), with respect to the last proxy; empty for no update.
+        tasks: (n, 5), a row for each task: its grid, where the grid's latents start and end, its
+            first block of 64 latents and the end of its blocks.
+        u: (N,), the latents, changed.
+        mean: (N,), Adam's running mean of the gradient, changed.
+        square: (N,), Adam's running mean of its square, changed.
+        gradient: (N,), with respect to the last proxy, set to zero; empty for no update.
         last_constants: (4,), of the last proxy.
         adam: (5,), both decay rates, the step size and 1 / the root of the second moment, both
             corrected for the bias, and epsilon.
-        last_key: (2,), of the last proxy's noise.
-        y: (n,), written: the proxy; empty for none.
+        last_keys: (grids, 2), of the last proxy's noise.
+        y: (N,), written: the proxy; empty for none.
         constants: (4,), of this proxy.
-        key: (2,), of its noise.
-        first: first block of 64 latents.
-        last: end of the blocks.
+        keys: (grids, 2), of its noise.
+        first: first task.
+        last: end of the tasks.
     """
     normal = np.empty(_BLOCK, np.float32)
     slope = np.empty(_BLOCK, np.float32)
-    for block in range(first, last):
-        start, end = block * _BLOCK, min((block + 1) * _BLOCK, len(u))
-        part = u[start:end]
-        if len(gradient):
-            if last_constants[3] != 0:
-                fill_normal(last_key[0], last_key[1], block, normal)
-            else:
-                normal[:] = 0
-            _slope(part, normal, last_constants, slope)
-            _adam(part, mean[start:end], square[start:end], gradient[start:end], slope, adam)
-        if len(y):
-            if constants[3] != 0:
-                fill_normal(key[0], key[1], block, normal)
-            else:
-                normal[:] = 0
-            _proxy(part, normal, constants, y[start:end])
+    for task in range(first, last):
+        grid, grid_start, grid_end = tasks[task, 0], tasks[task, 1], tasks[task, 2]
+        for block in range(tasks[task, 3], tasks[task, 4]):
+            start = grid_start + block * _BLOCK
+            end = min(start + _BLOCK, grid_end)
+            part = u[start:end]
+            if len(gradient):
+                if last_constants[3] != 0:
+                    fill_normal(last_keys[grid, 0], last_keys[grid, 1], block, normal)
+                else:
+                    normal[:] = 0
+                _slope(part, normal, last_constants, slope)
+                found = gradient[start:end]
+                _adam(part, mean[start:end], square[start:end], found, slope, adam)
+                found[:] = 0
+            if len(y):
+                if constants[3] != 0:
+                    fill_normal(keys[grid, 0], keys[grid, 1], block, normal)
+                else:
+                    normal[:] = 0
+                _proxy(part, normal, constants, y[start:end])

@@ -4,88 +4,94 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from math import sqrt, tanh
+from math import prod, sqrt, tanh
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from givre.models.fused import pool
-from givre.models.fused.latent_pass import Words, latent_pass
+from givre.models.fused.latent_pass import Ints, Words, latent_pass
 from givre.models.fused.noise import Floats
 from givre.models.latents import ADAM_BETAS, ADAM_EPS, ProxySettings
 from givre.models.noise import NOISE_BLOCK, noise_key
 
-_FEW_BLOCKS = 256  # fewer take less time than it takes to call the kernel
+_LEAST_BLOCKS = 256
+"""Blocks of a batch of tasks: fewer take less time than it takes to call the kernel."""
+
 _NONE = np.empty(0, np.float32)
+
+Shapes = Sequence[tuple[int, int]]
 
 
 class FusedLatents:
     """Fitted latents u, which start at zero, and Adam's running means for them.
 
+    Everything lies in flat arrays, one grid after the other; the tensors are views of them.
+
     Args:
         shapes: (height, width) of each grid.
         threads: of the kernel; the results do not depend on it.
+
+    Attributes:
+        latents: the fitted latents, before the gain, (H_i, W_i) each.
+        proxies: what the last `proxy` or `update` made of them, (H_i, W_i) each; leaf tensors
+            whose `.grad` is a view of `gradient`.
+        gradient: of all grids, flat, with respect to `proxies`; an update uses it and sets it to
+            zero.
+        gradients: the same as arrays (H_i, W_i).
     """
 
-    def __init__(self, shapes: Sequence[tuple[int, int]], threads: int) -> None:
-        self._latents = [torch.zeros(shape) for shape in shapes]
-        self._means = [torch.zeros(shape) for shape in shapes]
-        self._squares = [torch.zeros(shape) for shape in shapes]
+    def __init__(self, shapes: Shapes, threads: int) -> None:
+        size = sum(prod(shape) for shape in shapes)
+        self._u, self._mean, self._square, self._y, self.gradient = (
+            np.zeros(size, np.float32) for _ in range(5)
+        )
+        self.latents = _views(self._u, shapes)
+        self._means, self._squares = _views(self._mean, shapes), _views(self._square, shapes)
+        self.proxies = [y.requires_grad_() for y in _views(self._y, shapes)]
+        self._grads = _views(self.gradient, shapes)
+        self.gradients: list[Floats] = [grad.numpy() for grad in self._grads]
+        self._tasks = _tasks(shapes)
+        sizes = (self._tasks[:, 4] - self._tasks[:, 3]).tolist()
+        self._batches = pool.join(sizes, _LEAST_BLOCKS)
         self._steps = 0
         self._threads = threads
-        # The same memory as the kernel wants it.
-        tensors = zip(self._latents, self._means, self._squares, strict=True)
-        self._flat_state = [(_flat(u), _flat(mean), _flat(square)) for u, mean, square in tensors]
         self._last: ProxySettings | None = None
         self._keys = self._noise_keys(None)
-
-    @property
-    def latents(self) -> list[Tensor]:
-        """The fitted latents, before the gain, (H_i, W_i) each; not copies."""
-        return self._latents
 
     def proxy(self, settings: ProxySettings) -> list[Tensor]:
         """Rounded or softly rounded latents.
 
         Returns:
-            A leaf tensor (H_i, W_i) for each grid that collects a gradient:
-            `noisy_soft_round(gain * u, noise * normal, temperature)` of `givre.models.proxy`, or
-            the rounded gain * u.
+            `proxies`: for each grid `noisy_soft_round(gain * u, noise * normal, temperature)` of
+            `givre.models.proxy`, or the rounded gain * u.
         """
-        return self._pass(None, _NONE, settings)
+        self.gradient[:] = 0
+        self._pass(_NONE, _NONE, settings)
+        return self.proxies
 
     def update(
         self,
-        gradients: Sequence[Tensor],
         learning_rate: float,
+        upcoming: ProxySettings | None = None,
         betas: tuple[float, float] = ADAM_BETAS,
         eps: float = ADAM_EPS,
     ) -> None:
         """Do a step of Adam ("Adam: A Method for Stochastic Optimization", ICLR 2015).
 
         Args:
-            gradients: with respect to the tensors that `proxy` or `update_and_proxy` returned
-                last, (H_i, W_i) each.
             learning_rate: of this step.
+            upcoming: of the proxy that is computed in the same pass over memory; the results are
+                the bits that `proxy` would give.
             betas: decay rates of the running means of the gradient and of its square.
             eps: added to the root of the mean square.
 
         Raises:
-            RuntimeError: `proxy` has not been called before, or not since a state was loaded.
+            RuntimeError: there is no proxy: it has not been called for before, or not since a
+                state was loaded.
         """
-        self._pass(gradients, self._adam(learning_rate, betas, eps), None)
-
-    def update_and_proxy(
-        self,
-        gradients: Sequence[Tensor],
-        learning_rate: float,
-        settings: ProxySettings,
-        betas: tuple[float, float] = ADAM_BETAS,
-        eps: float = ADAM_EPS,
-    ) -> list[Tensor]:
-        """Do `update` and `proxy` in one pass over memory; the results are the same bits."""
-        return self._pass(gradients, self._adam(learning_rate, betas, eps), settings)
+        self._pass(self.gradient, self._adam(learning_rate, betas, eps), upcoming)
 
     def state_tensors(self) -> dict[str, Tensor]:
         """Everything that `load_state_tensors` needs to go on from here; not copies.
@@ -94,7 +100,7 @@ class FusedLatents:
         `adam.step`.
         """
         state = {"adam.step": torch.tensor(self._steps)}
-        for i, u in enumerate(self._latents):
+        for i, u in enumerate(self.latents):
             state[f"latent.{i}"] = u
             state[f"adam.{i}.exp_avg"] = self._means[i]
             state[f"adam.{i}.exp_avg_sq"] = self._squares[i]
@@ -127,40 +133,34 @@ class FusedLatents:
         root = 1 / sqrt(1 - betas[1] ** self._steps)
         return np.array([*betas, step_size, root, eps], np.float32)
 
-    def _pass(
-        self, gradients: Sequence[Tensor] | None, adam: Floats, settings: ProxySettings | None
-    ) -> list[Tensor]:
+    def _pass(self, gradient: Floats, adam: Floats, settings: ProxySettings | None) -> None:
         """Run the kernel over all grids."""
         last, self._last = self._last, settings
         last_keys, self._keys = self._keys, self._noise_keys(settings)
-        last_constants, constants = _constants(last), _constants(settings)
-        found: list[Tensor] = []
-        for i, u in enumerate(self._latents):
-            y = torch.empty_like(u) if settings else None
-            latent, mean, square = self._flat_state[i]
-            kernel_call = partial(
-                latent_pass,
-                latent,
-                mean,
-                square,
-                _flat(gradients[i].detach().contiguous()) if gradients is not None else _NONE,
-                last_constants,
-                adam,
-                last_keys[i],
-                _flat(y) if y is not None else _NONE,
-                constants,
-                self._keys[i],
-            )
-            pool.run(kernel_call, -(-u.numel() // NOISE_BLOCK), self._threads, _FEW_BLOCKS)
-            if y is not None:
-                found.append(y.requires_grad_())
-        return found
+        kernel_call = partial(
+            latent_pass,
+            self._tasks,
+            self._u,
+            self._mean,
+            self._square,
+            gradient,
+            _constants(last),
+            adam,
+            last_keys,
+            self._y if settings else _NONE,
+            _constants(settings),
+            self._keys,
+        )
+        pool.run_batches(kernel_call, self._batches, self._threads)
+        if settings:
+            for y, grad in zip(self.proxies, self._grads, strict=True):
+                y.grad = grad
 
     def _noise_keys(self, settings: ProxySettings | None) -> Words:
         """Keys of the noise of every grid, (n, 2)."""
         if settings is None:
-            return np.zeros((len(self._latents), 2), np.uint32)
-        grids = range(len(self._latents))
+            return np.zeros((len(self.latents), 2), np.uint32)
+        grids = range(len(self.latents))
         keys = [noise_key(settings.seed, settings.step, grid) for grid in grids]
         return np.array(keys, np.uint32)
 
@@ -176,6 +176,20 @@ def _constants(settings: ProxySettings | None) -> Floats:
     return np.array([settings.gain, sharpness, height, settings.noise], np.float32)
 
 
-def _flat(tensor: Tensor) -> Floats:
-    array: Floats = tensor.numpy().reshape(-1)
-    return array
+def _tasks(shapes: Shapes) -> Ints:
+    """Tasks of `latent_pass`: parts of grids."""
+    rows, start = [], 0
+    for grid, shape in enumerate(shapes):
+        end = start + prod(shape)
+        blocks = -(-prod(shape) // NOISE_BLOCK)
+        for first, last in pool.chunks(blocks, _LEAST_BLOCKS):
+            rows.append((grid, start, end, first, last))
+        start = end
+    return np.array(rows, np.int64).reshape(-1, 5)
+
+
+def _views(flat: Floats, shapes: Shapes) -> list[Tensor]:
+    """Tensors (H_i, W_i) that lie in a flat array."""
+    ends = np.cumsum([prod(shape) for shape in shapes])
+    parts = np.split(flat, ends[:-1])
+    return [torch.from_numpy(part.reshape(s)) for part, s in zip(parts, shapes, strict=True)]

@@ -9,12 +9,16 @@ from itertools import count
 from queue import SimpleQueue
 from threading import Lock, Thread
 
-MAX_CHUNKS = 32
+MAX_CHUNKS = 16
 """Items are cut into at most so many chunks, whatever the number of threads."""
 
 
+Batches = tuple[tuple[int, int], ...]
+"""Ranges (first, last) of tasks or items, `last` excluded."""
+
+
 @lru_cache(maxsize=256)
-def chunks(n_items: int, grain: int = 1) -> tuple[tuple[int, int], ...]:
+def chunks(n_items: int, grain: int = 1) -> Batches:
     """Fixed partition of items 0 .. n_items - 1 into chunks (first, last), `last` excluded.
 
     There are at most MAX_CHUNKS chunks, all of the same size but for the last one; `grain` is the
@@ -22,6 +26,17 @@ def chunks(n_items: int, grain: int = 1) -> tuple[tuple[int, int], ...]:
     """
     size = max(grain, -(-n_items // MAX_CHUNKS))
     return tuple((first, min(first + size, n_items)) for first in range(0, n_items, size))
+
+
+def join(sizes: Sequence[int], least: int) -> Batches:
+    """Join neighbouring tasks until each batch but the last one has the least size."""
+    found, first, total = [], 0, 0
+    for i, size in enumerate(sizes):
+        total += size
+        if total >= least or i + 1 == len(sizes):
+            found.append((first, i + 1))
+            first, total = i + 1, 0
+    return tuple(found)
 
 
 def run(

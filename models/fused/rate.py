@@ -13,13 +13,15 @@ from torch.autograd.function import once_differentiable
 from givre.models.architecture import Architecture
 from givre.models.codec_model import CodecModel
 from givre.models.fused.block_products import Floats
+from givre.models.fused.buffers import Buffers
 from givre.models.fused.module_parameters import parameters_of
 from givre.models.fused.rate_passes import (
     EntropyModel,
+    add_latents_gradient,
     bits_maps,
     entropy_model,
     rate,
-    rate_and_gradient,
+    rate_gradient,
 )
 from givre.models.geometry import Grid
 
@@ -61,6 +63,37 @@ def fused_bits(model: CodecModel, latents: Sequence[Tensor], threads: int) -> li
     return [torch.from_numpy(bits) for bits in bits_maps(packed, _arrays(latents), threads)]
 
 
+class RateBackward:
+    """The gradient of a multiple of the rate, without autograd.
+
+    Args:
+        model: as for `fused_rate`; the gradient by its parameters is put in their `.grad`.
+        latents: as for `fused_rate`, as arrays.
+        scale: of the rate.
+        threads: as for `fused_rate`.
+        buffers: for everything large.
+    """
+
+    def __init__(
+        self,
+        model: CodecModel,
+        latents: Sequence[Floats],
+        scale: float,
+        threads: int,
+        buffers: Buffers,
+    ) -> None:
+        parameters = _parameters(model)
+        self._scale, self._threads = scale, threads
+        self._packed = _packed(model.arch, model.grids, parameters)
+        self._found = rate_gradient(self._packed, latents, threads, buffers)
+        for parameter, gradient in zip(parameters, self._found.parameters, strict=True):
+            parameter.grad = torch.from_numpy(gradient * np.float32(scale))
+
+    def add_to(self, gradient: Floats) -> None:
+        """Add the gradient by the latents to that of all grids, one after the other, flat."""
+        add_latents_gradient(self._packed, self._found, self._scale, gradient, self._threads)
+
+
 class _Rate(torch.autograd.Function):
     """The loss is linear in the rate, so the gradient is found on the way and scaled later."""
 
@@ -69,11 +102,14 @@ class _Rate(torch.autograd.Function):
         ctx: Any, arch: Architecture, grids: tuple[Grid, ...], threads: int, *tensors: Tensor
     ) -> Tensor:
         latents, parameters = tensors[: len(grids)], tensors[len(grids) :]
-        bits, gradient = rate_and_gradient(
-            _packed(arch, grids, parameters), _arrays(latents), threads
-        )
-        ctx.gradients = [*gradient.latents, *gradient.parameters]
-        return torch.tensor(bits)
+        flat = np.zeros(sum(latent.numel() for latent in latents), np.float32)
+        packed = _packed(arch, grids, parameters)
+        found = rate_gradient(packed, _arrays(latents), threads, Buffers())
+        add_latents_gradient(packed, found, 1.0, flat, threads)
+        parts = np.split(flat, np.cumsum([latent.numel() for latent in latents[:-1]]))
+        shaped = (part.reshape(y.shape) for part, y in zip(parts, latents, strict=True))
+        ctx.gradients = [*shaped, *found.parameters]
+        return torch.tensor(found.bits)
 
     @staticmethod
     @once_differentiable

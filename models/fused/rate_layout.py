@@ -11,6 +11,7 @@ import numpy as np
 from givre.models.architecture import Architecture
 from givre.models.fused.arm_kernels import MARGIN, Integers
 from givre.models.fused.block_products import BLOCK, GROUP, Floats
+from givre.models.fused.buffers import Buffers
 from givre.models.fused.pool import chunks
 from givre.models.geometry import Grid, context_offsets
 
@@ -87,9 +88,9 @@ class Layout:
         """(grid, chunk) pairs in order."""
         return [(i, c) for i, p in enumerate(self.places) for c in range(len(p.row_chunks))]
 
-    def padded(self, latents: Sequence[Floats]) -> Floats:
-        """Copy latents (H_i, W_i) into a flat buffer."""
-        flat = np.zeros(self.latents_size, np.float32)
+    def padded(self, latents: Sequence[Floats], buffers: Buffers) -> Floats:
+        """Copy latents (H_i, W_i) into a flat buffer, whose padding is zero from the start."""
+        flat = buffers.take("padded latents", self.latents_size)
         for place, latent in zip(self.places, latents, strict=True):
             place.inside(flat)[:] = latent
         return flat

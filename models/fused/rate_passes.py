@@ -13,6 +13,7 @@ import numpy as np
 from givre.models.architecture import Architecture
 from givre.models.fused.arm_kernels import arm_rate
 from givre.models.fused.block_products import Floats
+from givre.models.fused.buffers import Buffers
 from givre.models.fused.pool import run_batches, run_tasks
 from givre.models.fused.rate_layout import ArmWeights, arm_weights
 from givre.models.fused.rate_tasks import (
@@ -43,19 +44,6 @@ class EntropyModel:
     arm: ArmWeights
     ifce_weights: Floats
     ifce_biases: Floats
-
-
-@dataclass(frozen=True)
-class RateGradient:
-    """Gradient of the rate in bits.
-
-    Attributes:
-        latents: (H_i, W_i) each.
-        parameters: in the order of `entropy_model`'s parameters.
-    """
-
-    latents: list[Floats]
-    parameters: list[Floats]
 
 
 def entropy_model(
@@ -102,8 +90,9 @@ def _bits(
     model: EntropyModel, latents: Sequence[Floats], threads: int
 ) -> tuple[list[Floats], float]:
     places, tasks = model.work.layout.places, model.work.layout.tasks
-    flat = model.work.layout.padded(latents)
-    maps = _feature_maps(model, flat, threads)
+    buffers = Buffers()
+    flat = model.work.layout.padded(latents, buffers)
+    maps = _feature_maps(model, flat, threads, buffers)
     found = [np.empty((p.grid.height, p.grid.width), np.float32) for p in places]
     totals = np.zeros(len(tasks))
 
@@ -119,15 +108,32 @@ def _bits(
     return found, float(totals.sum())
 
 
-def rate_and_gradient(
-    model: EntropyModel, latents: Sequence[Floats], threads: int
-) -> tuple[float, RateGradient]:
-    """Bits of all latents together, and the gradient by latents and parameters."""
+@dataclass(frozen=True)
+class RateGradient:
+    """What is known of the rate and its gradient when all grids have been visited.
+
+    Attributes:
+        bits: of all latents together.
+        parameters: gradients in the order of `entropy_model`'s parameters.
+        own: what each task contributes to the gradient by the latents; lies in a buffer.
+        maps: gradient by the feature maps; lies in a buffer.
+    """
+
+    bits: float
+    parameters: list[Floats]
+    own: Floats
+    maps: Floats
+
+
+def rate_gradient(
+    model: EntropyModel, latents: Sequence[Floats], threads: int, buffers: Buffers
+) -> RateGradient:
+    """Bits of latents (H_i, W_i) and the gradient, but for `add_latents_gradient`."""
     work, w = model.work, model.arm
-    flat = model.work.layout.padded(latents)
-    maps = _feature_maps(model, flat, threads)
-    maps_gradient = np.empty_like(maps)
-    own = np.empty(work.own_size, np.float32)
+    flat = work.layout.padded(latents, buffers)
+    maps = _feature_maps(model, flat, threads, buffers)
+    maps_gradient = buffers.take("gradient of the maps", maps.shape)
+    own = buffers.take("gradient of the tasks", work.own_size)
     sums = np.zeros((len(work.tasks), w.n_sums), np.float32)
     totals = np.zeros(len(work.tasks))
     run_batches(
@@ -144,12 +150,26 @@ def rate_and_gradient(
     parameters = [part for pair in zip(hidden, bias, strict=True) for part in pair]
     parameters += [output, output_bias, stabiliser]
     parameters += _extractors_backward(model, flat, maps_gradient, threads)
-    gradients = _latents_gradient(model, own, maps_gradient, threads)
-    return float(totals.sum()), RateGradient(gradients, parameters)
+    return RateGradient(float(totals.sum()), parameters, own, maps_gradient)
 
 
-def _feature_maps(model: EntropyModel, flat: Floats, threads: int) -> Floats:
-    work, maps = model.work, np.empty(model.work.layout.maps_size, np.float32)
+def add_latents_gradient(
+    model: EntropyModel, found: RateGradient, scale: float, gradient: Floats, threads: int
+) -> None:
+    """Add the rate's gradient by the latents, times `scale`, to that of all grids, flat."""
+    work = model.work
+    run_batches(
+        lambda first, last: collect_tasks(
+            first, last, work.tasks, found.own, found.maps, work.sources, model.ifce_weights,
+            np.float32(scale), gradient,
+        ),
+        work.collected,
+        threads,
+    )  # fmt: skip
+
+
+def _feature_maps(model: EntropyModel, flat: Floats, threads: int, buffers: Buffers) -> Floats:
+    work, maps = model.work, buffers.take("maps", model.work.layout.maps_size)
     run_batches(
         lambda first, last: extract_features(
             first, last, flat, work.levels, work.planes,
@@ -180,21 +200,3 @@ def _extractors_backward(
     return [
         part for i, total in enumerate(found) for part in (total[:, : n_inputs - i], total[:, -1])
     ]
-
-
-def _latents_gradient(
-    model: EntropyModel, own: Floats, maps_gradient: Floats, threads: int
-) -> list[Floats]:
-    """Add up what the grids' tasks and the extractors contribute."""
-    work, shapes = model.work, [(p.grid.height, p.grid.width) for p in model.work.layout.places]
-    ends = np.cumsum([height * width for height, width in shapes])
-    gradient = np.empty(ends[-1], np.float32)
-    run_batches(
-        lambda first, last: collect_tasks(
-            first, last, work.tasks, own, maps_gradient, work.sources, model.ifce_weights, gradient
-        ),
-        work.collected,
-        threads,
-    )
-    parts = np.split(gradient, ends[:-1])
-    return [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]

@@ -6,7 +6,6 @@ tasks come in batches of about the same size. All tables depend on geometry alon
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -22,6 +21,7 @@ from givre.models.fused.ifce_kernels import (
     extract_feature_backward,
 )
 from givre.models.fused.kernel import compiled
+from givre.models.fused.pool import Batches, join
 from givre.models.fused.rate_layout import GridPlace, Layout, layout
 from givre.models.geometry import Grid
 
@@ -35,7 +35,6 @@ _FEATURE_BATCH = 1 << 15
 """Samples of feature maps that a batch of features has at least."""
 
 Doubles = NDArray[np.float64]
-Batches = tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True)
@@ -102,9 +101,9 @@ def rate_tasks(arch: Architecture, grids: tuple[Grid, ...]) -> RateTasks:
         sources=np.array(sources, np.int64).reshape(-1, 5),
         levels=levels,
         planes=planes,
-        batches=_batches(own_sizes, _BATCH),
-        collected=_batches(own_sizes, _COLLECTED),
-        features=_batches(feature_sizes, _FEATURE_BATCH),
+        batches=join(own_sizes, _BATCH),
+        collected=join(own_sizes, _COLLECTED),
+        features=join(feature_sizes, _FEATURE_BATCH),
         own_size=own_start,
     )
 
@@ -119,17 +118,6 @@ def _sources(lay: Layout, place: GridPlace) -> list[tuple[int, ...]]:
         column = numbers[6 if place.grid.hyper else 5]
         found.append((numbers[7], numbers[8], extractor.planes[row], level, column))
     return found
-
-
-def _batches(sizes: Sequence[int], least: int) -> Batches:
-    """Join neighbours until each batch but the last one has the least size."""
-    found, first, total = [], 0, 0
-    for i, size in enumerate(sizes):
-        total += size
-        if total >= least or i + 1 == len(sizes):
-            found.append((first, i + 1))
-            first, total = i + 1, 0
-    return tuple(found)
 
 
 @compiled(
@@ -174,12 +162,12 @@ def arm_tasks(
 
 @compiled(
     "void(int64, int64, int64[:, ::1], float32[::1], float32[::1], int64[:, ::1],"
-    " float32[:, :, ::1], float32[::1])",
+    " float32[:, :, ::1], float32, float32[::1])",
     fastmath=FLAGS,
 )
 def collect_tasks(
     first: int, last: int, tasks: Integers, own: Floats, maps_gradient: Floats, sources: Integers,
-    weights: Floats, gradient: Floats,
+    weights: Floats, scale: np.float32, gradient: Floats,
 ) -> None:  # fmt: skip
     """Add up the gradient of the latents of the tasks `first` to `last` - 1.
 
@@ -191,7 +179,8 @@ def collect_tasks(
         maps_gradient: flat.
         sources: `RateTasks.sources`.
         weights: (extractors, F, n_in).
-        gradient: of all grids, flat; the tasks' rows are written.
+        scale: of the gradient.
+        gradient: of all grids, flat; the gradient of the tasks' rows is added.
     """
     for task in range(first, last):
         width, stride = tasks[task, 1], tasks[task, 2]
@@ -202,7 +191,7 @@ def collect_tasks(
         rows = gradient[start + first_row * width : start + last_row * width]
         collect_gradient(
             own[tasks[task, 10] : tasks[task, 11]], own[tasks[task, 11] : end], stride, first_row,
-            last_row, maps_gradient, sources[tasks[task, 13] : tasks[task, 14]], weights,
+            last_row, maps_gradient, sources[tasks[task, 13] : tasks[task, 14]], weights, scale,
             rows.reshape(last_row - first_row, width),
         )  # fmt: skip
 

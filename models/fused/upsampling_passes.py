@@ -1,0 +1,149 @@
+"""The upsampler's passes over a pyramid, forward and backward, on any number of threads.
+
+Filters are separable and polyphase, and every stage writes straight into its output: no plane is
+padded, concatenated or held half filtered. The stages' inputs stay in memory for the backward
+pass; together they are a third of the dense representation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from givre.models.fused.buffers import Buffers
+from givre.models.fused.coarse_stages import CoarseStages
+from givre.models.fused.filter_taps import FilterGradients, whole_filters
+from givre.models.fused.plane_filters import (
+    double_planes,
+    double_planes_adjoint,
+    n_items,
+    sharpen_planes,
+    sharpen_planes_adjoint,
+)
+from givre.models.fused.pool import run
+from givre.models.fused.row_filters import Doubles, Floats
+
+SMALL_STAGE = 1 << 15
+"""Output samples up to which a stage is done sooner than a second thread has started."""
+
+
+class UpsamplingPasses:
+    """An upsampler and the latents it works on.
+
+    Args:
+        latents: latent i is (..., ceil(H/2^i), ceil(W/2^i)); all but the last two dimensions are
+            planes. Two latents at least.
+        transposed: halves of the upsampling filters.
+        preconcat: halves of the pre-concatenation filters.
+        threads: how many to use; the results do not depend on it.
+        buffers: for everything large.
+    """
+
+    def __init__(
+        self,
+        latents: Sequence[Floats],
+        transposed: Sequence[Floats],
+        preconcat: Sequence[Floats],
+        threads: int,
+        buffers: Buffers,
+    ) -> None:
+        # From the coarsest on, as the stages take them.
+        self._planes = [latent.reshape(-1, *latent.shape[-2:]) for latent in reversed(latents)]
+        self._lengths = [len(half) for half in (*transposed, *preconcat)]
+        self._filters = whole_filters(transposed, preconcat)
+        self._threads, self._buffers = threads, buffers
+        self._coarse = CoarseStages(self._planes, self._filters, SMALL_STAGE)
+        self._carried: list[Floats] = []
+
+    def forward(self) -> Floats:
+        """Dense representation (P, H, W); it lies in one of the buffers."""
+        carried = [self._coarse.result]
+        for stage in range(self._coarse.n_stages, len(self._planes) - 1):
+            fresh, low = self._planes[stage + 1], carried[-1]
+            shape = (len(fresh) + len(low), *fresh.shape[1:])
+            out = self._buffers.take(f"result of stage {stage}", shape)
+            _forward_stage(fresh, low, out, *self._filters.of_stage(stage), self._threads)
+            carried.append(out)
+        *self._carried, dense = carried
+        return dense
+
+    def backward(self, grad_dense: Floats, grad_latents: Sequence[Floats]) -> list[Floats]:
+        """Carry a gradient back to latents and filters.
+
+        Args:
+            grad_dense: (P, H, W).
+            grad_latents: in the shapes of the latents, contiguous; they are written.
+
+        Returns:
+            Gradients of the halves of all filters.
+        """
+        grads = [grad.reshape(-1, *grad.shape[-2:]) for grad in reversed(grad_latents)]
+        grad_filters = FilterGradients(self._filters)
+        first = self._coarse.n_stages
+        grad_out = grad_dense
+        for stage in reversed(range(first, len(self._planes) - 1)):
+            fresh, low = self._planes[stage + 1], self._carried[stage - first]
+            grad_low = self._buffers.take(f"gradient of stage {stage}", low.shape)
+            parts = _adjoint_stage(
+                fresh,
+                low,
+                grad_out,
+                grads[stage + 1],
+                grad_low,
+                *self._filters.of_stage(stage),
+                self._threads,
+            )
+            grad_filters.add(stage, *parts)
+            grad_out = grad_low
+        found = self._coarse.backward(grad_out, grad_filters)
+        for grad, part in zip(grads[first::-1], found, strict=True):
+            grad[:] = part
+        return grad_filters.halves(self._lengths)
+
+
+def _forward_stage(
+    fresh: Floats, low: Floats, out: Floats, transposed: Floats, preconcat: Floats, threads: int
+) -> None:
+    """Fill out (C + P, H, W) from new latents (C, H, W) and what is carried on, (P, h, w)."""
+    n_fresh = len(fresh)
+    n_double = n_items(*low.shape[:2])
+
+    def work(first: int, last: int) -> None:
+        if first < n_double:
+            double_planes(low, out[n_fresh:], transposed, first, min(last, n_double))
+        if last > n_double:
+            first = max(first - n_double, 0)
+            sharpen_planes(fresh, out[:n_fresh], preconcat, first, last - n_double)
+
+    run(work, n_double + n_items(*fresh.shape[:2]), threads)
+
+
+def _adjoint_stage(
+    fresh: Floats,
+    low: Floats,
+    grad_out: Floats,
+    grad_fresh: Floats,
+    grad_low: Floats,
+    transposed: Floats,
+    preconcat: Floats,
+    threads: int,
+) -> tuple[Doubles, Doubles]:
+    """Fill the gradients of a stage's two inputs; return those of both filters' whole taps."""
+    n_fresh = len(fresh)
+    n_double, n_sharpen = n_items(*low.shape[:2]), n_items(*fresh.shape[:2])
+    # One row an item, added up in their order: the sum does not depend on who was first.
+    parts_double = np.empty((n_double, len(transposed)))
+    parts_sharpen = np.empty((n_sharpen, len(preconcat)))
+
+    def work(first: int, last: int) -> None:
+        if first < n_double:
+            grad, end = grad_out[n_fresh:], min(last, n_double)
+            double_planes_adjoint(low, grad, grad_low, transposed, parts_double, first, end)
+        if last > n_double:
+            grad, start = grad_out[:n_fresh], max(first - n_double, 0)
+            end = last - n_double
+            sharpen_planes_adjoint(fresh, grad, grad_fresh, preconcat, parts_sharpen, start, end)
+
+    run(work, n_double + n_sharpen, threads)
+    return parts_double.sum(axis=0), parts_sharpen.sum(axis=0)
