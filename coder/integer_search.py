@@ -71,12 +71,14 @@ class Lattice:
 
 
 def round_in_turn(
-    curvature: torch.Tensor, values: Doubles, lattice: Lattice, tables: Doubles
+    curvature: torch.Tensor, extra: Doubles, values: Doubles, lattice: Lattice, tables: Doubles
 ) -> Integers:
     """Round one parameter after the other; those to come make up for its error.
 
     Args:
-        curvature: (P, P), float64, positive definite; `values` is where its quadratic is least.
+        curvature: (P, P), float64.
+        extra: (P,), added to its diagonal, which makes it positive definite; `values` is where the
+            quadratic of that is least.
         values: (P,), to be rounded.
         lattice: what is allowed.
         tables: bits of each integer, from `Lattice.tables`.
@@ -85,9 +87,11 @@ def round_in_turn(
         (P,) integers. The parameters whose rounding error costs most go first.
     """
     # The factor serves the last row first, so the order is turned round.
-    order = np.argsort(-np.diagonal(curvature.numpy()) * lattice.steps**2, kind="stable")[::-1]
-    index = torch.from_numpy(order.copy())
-    factor = torch.linalg.cholesky(curvature[index][:, index], upper=True).numpy()
+    bend = np.diagonal(curvature.numpy()) + extra
+    order = np.argsort(-bend * lattice.steps**2, kind="stable")[::-1].copy()
+    matrix = curvature.numpy()[order[:, None], order]
+    np.einsum("ii->i", matrix)[:] = bend[order]
+    factor = torch.linalg.cholesky(torch.from_numpy(matrix), upper=True).numpy()
     errors = np.zeros(len(values))
     integers = np.zeros(len(values), np.int64)
     # Lists, because NumPy is slow at one number after the other.
@@ -111,12 +115,17 @@ def round_in_turn(
 
 
 def descend(
-    curvature: torch.Tensor, gradient: Doubles, integers: Integers, lattice: Lattice
+    curvature: torch.Tensor,
+    extra: Doubles,
+    gradient: Doubles,
+    integers: Integers,
+    lattice: Lattice,
 ) -> Integers:
     """Change one integer at a time, always the one that gains most, until none gains.
 
     Args:
         curvature: (P, P), float64.
+        extra: (P,), added to its diagonal.
         gradient: (P,), of the quadratic at `integers`.
         integers: where to begin.
         lattice: what is allowed.
@@ -127,16 +136,22 @@ def descend(
     integers, gradient = integers.copy(), gradient.copy()
     matrix = curvature.numpy()
     for _ in range(_MAX_RESCALES):
-        if not _descend(matrix, gradient, integers, lattice, lattice.tables(integers)):
+        tables = lattice.tables(integers)
+        if not _descend(matrix, extra, gradient, integers, lattice, tables):
             break
     return integers
 
 
 def _descend(
-    matrix: Doubles, gradient: Doubles, integers: Integers, lattice: Lattice, tables: Doubles
+    matrix: Doubles,
+    extra: Doubles,
+    gradient: Doubles,
+    integers: Integers,
+    lattice: Lattice,
+    tables: Doubles,
 ) -> int:
     """The same for fixed tables, in place; returns the number of changes."""
-    bend, steps = np.diagonal(matrix), lattice.steps
+    bend, steps = np.diagonal(matrix) + extra, lattice.steps
     own = lattice.groups
     low, high = lattice.low[:, None], lattice.high[:, None]
     for changes in range(4 * len(integers)):
@@ -153,5 +168,6 @@ def _descend(
         if costs[i, k] > -_LEAST_GAIN:
             return changes
         gradient += moves[i, k] * matrix[i]
+        gradient[i] += moves[i, k] * extra[i]
         integers[i] = candidates[i, k]
     return 4 * len(integers)

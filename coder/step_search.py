@@ -197,14 +197,14 @@ class _Search:
         lattice = self._lattice(exponents)
         if lattice is None:
             return Choice(exponents, np.zeros(len(self._index), np.int64), np.inf)
-        cautious = self._cautious(lattice)
-        pulled = cautious + torch.diag(torch.from_numpy(self._pull))
+        matrix, caution = self._curvature, _CAUTION / lattice.steps**2
         plain = lattice.nearest(self._values)
         tables = lattice.tables(plain)
-        integers = round_in_turn(pulled, self._values, lattice, tables)
-        moved = torch.from_numpy(integers * lattice.steps - self._values)
-        gradient = self._gradient + (cautious @ moved).numpy()
-        found = self._judged(exponents, lattice, descend(cautious, gradient, integers, lattice))
+        integers = round_in_turn(matrix, caution + self._pull, self._values, lattice, tables)
+        moved = integers * lattice.steps - self._values
+        gradient = self._gradient + matrix.numpy() @ moved + caution * moved
+        integers = descend(matrix, caution, gradient, integers, lattice)
+        found = self._judged(exponents, lattice, integers)
         if found.bits > self._expected(lattice, plain):  # the model has led astray
             found = min(found, self._judged(exponents, lattice, plain), key=lambda c: c.bits)
         return found
@@ -220,10 +220,10 @@ class _Search:
         lattice = self._lattice(best.exponents)
         if lattice is None:
             return best
-        caution, gradient = 1.0, self._cost.gradient(best.integers * lattice.steps)
+        caution = _CAUTION / lattice.steps**2
+        gradient = self._cost.gradient(best.integers * lattice.steps)
         for _ in range(_IMPROVING_STEPS):
-            cautious = self._cautious(lattice, caution)
-            integers = descend(cautious, gradient, best.integers, lattice)
+            integers = descend(self._curvature, caution, gradient, best.integers, lattice)
             if (integers == best.integers).all():
                 break  # with more caution still less would move
             found = self._judged(best.exponents, lattice, integers)
@@ -243,10 +243,6 @@ class _Search:
     def _judged(self, exponents: tuple[int, ...], lattice: Lattice, integers: Integers) -> Choice:
         bits = self._cost.bits(integers * lattice.steps) + lattice.bits(integers)
         return Choice(exponents, integers, bits)
-
-    def _cautious(self, lattice: Lattice, weight: float = 1.0) -> Tensor:
-        extra = weight * _CAUTION / lattice.steps**2
-        return self._curvature + torch.diag(torch.from_numpy(extra))
 
     def _lattice(self, exponents: tuple[int, ...]) -> Lattice | None:
         """Steps and limits; None if a step cannot hold the prior itself."""

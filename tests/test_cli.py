@@ -189,7 +189,7 @@ def test_info_describes_the_file(run: Givre, file: Path, coded: bytes) -> None:
 def test_prior_is_chosen_and_described(
     run: Givre, image: Path, words: list[object], number: int
 ) -> None:
-    fast = ["--steps", 1, "--complexity", "hop", "--threads", 1, "--lambda", 0.001]
+    fast = ["--steps", 1, "--complexity", "lop", "--threads", 1, "--lambda", 0.001]
     assert run("encode", image, *fast, *words).code == 0
     file = image.with_suffix(".givre")
     assert run("info", file, "--json").json["prior"] == number
@@ -197,7 +197,7 @@ def test_prior_is_chosen_and_described(
         line.split() for line in run("info", file).out.decode().splitlines()
     ]
     expected = givre.encode(
-        picture(), lmbda=0.001, steps=1, complexity="hop", threads=1, prior=number
+        picture(), lmbda=0.001, steps=1, complexity="lop", threads=1, prior=number
     )
     assert file.read_bytes() == expected
 

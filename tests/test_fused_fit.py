@@ -133,12 +133,22 @@ def test_fits_of_200_steps_end_at_the_same_loss_on_average() -> None:
 
 
 def test_bytes_do_not_depend_on_the_number_of_threads() -> None:
-    settings = FitSettings(lmbda=1e-3, steps=10, complexity="mop", kernels="fused")
+    settings = FitSettings(lmbda=1e-3, steps=10, complexity="lop", kernels="fused")
     samples = picture(140, 90)
     one, two, three = (
         encode_samples(samples, replace(settings, threads=n)).data for n in (1, 2, 3)
     )
     assert one == two == three
+
+
+@pytest.mark.parametrize("complexity", ["mop", "hop"])
+def test_a_fit_does_not_depend_on_the_number_of_threads(complexity: str) -> None:
+    settings = FitSettings(lmbda=1e-3, steps=10, complexity=complexity, kernels="fused")
+    one, *others = (overfit(picture(140, 90), replace(settings, threads=n)) for n in (1, 2, 3))
+    for other in others:
+        assert all(map(torch.equal, other.latents, one.latents))
+        for name, parameter in one.parameters.items():
+            assert torch.equal(other.parameters[name], parameter), name
 
 
 def test_a_fit_goes_on_with_other_kernels() -> None:

@@ -23,6 +23,11 @@ def plain_lattice(n: int, limit: int = 8) -> Lattice:
     return Lattice(np.zeros(n, int), 1, np.ones(n), np.full(n, -limit), np.full(n, limit))
 
 
+def nothing(values: Doubles) -> Doubles:
+    """An addition to the diagonal that changes nothing."""
+    return np.zeros(len(values))
+
+
 @dataclass(frozen=True)
 class Case:
     """A quadratic that is least at `values`, and what is allowed."""
@@ -48,10 +53,14 @@ class Case:
 
     def rounded_in_turn(self) -> Integers:
         tables = self.lattice.tables(self.lattice.nearest(self.values))
-        return round_in_turn(self.curvature, self.values, self.lattice, tables)
+        return round_in_turn(
+            self.curvature, nothing(self.values), self.values, self.lattice, tables
+        )
 
     def descended(self, integers: Integers) -> Integers:
-        return descend(self.curvature, self.gradient(integers), integers, self.lattice)
+        return descend(
+            self.curvature, nothing(self.values), self.gradient(integers), integers, self.lattice
+        )
 
 
 def random_case(seed: int, n: int, limit: int = 8) -> Case:
@@ -119,7 +128,7 @@ def test_without_correlation_or_bits_it_is_plain_rounding(seed: int) -> None:
     lattice = replace(plain_lattice(30), steps=2.0 ** rng.integers(-4, 1, 30))
     values = rng.uniform(-3, 3, 30) * lattice.steps
     curvature = torch.from_numpy(np.diag(rng.uniform(0.1, 100, 30)))
-    found = round_in_turn(curvature, values, lattice, NO_BITS)
+    found = round_in_turn(curvature, nothing(values), values, lattice, NO_BITS)
     assert found.tolist() == lattice.nearest(values).tolist()
 
 
@@ -127,7 +136,7 @@ def test_one_parameter_makes_up_for_the_other() -> None:
     """Their sum counts a hundred times as much as their difference."""
     curvature = torch.tensor([[101.0, 99.0], [99.0, 101.0]], dtype=torch.float64)
     case = Case(curvature, np.array([0.4, 0.45]), plain_lattice(2))
-    found = round_in_turn(curvature, case.values, case.lattice, NO_BITS)
+    found = round_in_turn(curvature, nothing(case.values), case.values, case.lattice, NO_BITS)
     assert found.sum() == 1
     least = min(case.error(np.array(pair)) for pair in product(range(-3, 4), repeat=2))
     assert case.error(found) == pytest.approx(least)
@@ -139,7 +148,11 @@ def test_bits_draw_towards_zero_as_far_as_the_error_allows() -> None:
     tables = 5.0 * np.abs(np.arange(-PARAMETER_MAX, PARAMETER_MAX + 1))[None]
     curvature = torch.from_numpy(np.diag([6.2, 6.3, 1000.0]))
     values = np.array([1.3, -1.3, 1.3])
-    assert round_in_turn(curvature, values, plain_lattice(3), tables).tolist() == [0, -1, 1]
+    assert round_in_turn(curvature, nothing(values), values, plain_lattice(3), tables).tolist() == [
+        0,
+        -1,
+        1,
+    ]
 
 
 def test_what_is_left_of_the_values_is_the_least_of_the_quadratic() -> None:
@@ -148,9 +161,28 @@ def test_what_is_left_of_the_values_is_the_least_of_the_quadratic() -> None:
     steps, limit = np.array([1.0, 2.0**-10]), np.array([4000, 4000])
     lattice = Lattice(np.zeros(2, int), 1, steps, -limit, limit)
     values = np.array([0.3, 0.7])
-    first, second = round_in_turn(curvature, values, lattice, NO_BITS) * steps
+    first, second = round_in_turn(curvature, nothing(values), values, lattice, NO_BITS) * steps
     assert first == 0
     assert second == pytest.approx(0.7 + 3.0 / 1.0 * 0.3, abs=2.0**-11)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_an_addition_to_the_diagonal_is_part_of_the_matrix(seed: int) -> None:
+    case = grouped_case(seed)
+    extra = np.random.default_rng(seed).uniform(0, 50, len(case.values))
+    whole = case.curvature + torch.diag(torch.from_numpy(extra))
+    tables = case.lattice.tables(case.lattice.nearest(case.values))
+    rounded, expected = (
+        round_in_turn(matrix, added, case.values, case.lattice, tables)
+        for matrix, added in ((case.curvature, extra), (whole, nothing(extra)))
+    )
+    assert rounded.tolist() == expected.tolist()
+    slope = case.gradient(rounded)
+    found, expected = (
+        descend(matrix, added, slope, rounded, case.lattice)
+        for matrix, added in ((case.curvature, extra), (whole, nothing(extra)))
+    )
+    assert found.tolist() == expected.tolist()
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -217,7 +249,7 @@ def test_descent_goes_by_the_gradient_it_is_given() -> None:
     curvature = torch.from_numpy(np.diag([1e4, 1e4, 1e4]))
     start = np.array([2, -1, 0])
     slope = -1e4 * np.array([3.2, 0.1, -2.4])
-    found = descend(curvature, slope, start, plain_lattice(3))
+    found = descend(curvature, nothing(slope), slope, start, plain_lattice(3))
     assert found.tolist() == [5, -1, -2]
     assert start.tolist() == [2, -1, 0]
 
