@@ -22,6 +22,8 @@ class Recipe:
         validation_interval: steps between two evaluations with rounded latents.
         network_pace: the networks' learning rate relative to that of the latents.
         parameter_weight: of the parameters' rate in the loss, relative to that of the latents.
+        rate_start: weight of all rate at the first step, relative to lambda.
+        rate_share: part of the steps, from the first on, over which it falls to 1.
     """
 
     learning_rate: float = 2e-2
@@ -35,6 +37,8 @@ class Recipe:
     validation_interval: int = 50
     network_pace: float = 0.5
     parameter_weight: float = 1.0
+    rate_start: float = 2.0
+    rate_share: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,7 @@ class StepPlan:
         learning_rate: of the latents; the networks' is `Recipe.network_pace` times that.
         temperature: of the soft rounding.
         noise: standard deviation between the two soft rounds.
+        rate: weight of all rate, relative to lambda.
         validate: evaluate the model with rounded latents after the step.
     """
 
@@ -53,6 +58,7 @@ class StepPlan:
     learning_rate: float
     temperature: float
     noise: float
+    rate: float
     validate: bool
 
 
@@ -65,16 +71,19 @@ def plan_step(recipe: Recipe, step: int, steps: int) -> StepPlan:
     """Plan of step `step` (0-based) of a fit of `steps` steps.
 
     The main phase has a short warm-up, then a cosine from `learning_rate` to
-    `final_learning_rate`; temperature and noise are linear. The tail has a cosine of its own.
+    `final_learning_rate`; temperature and noise are linear. The tail has a cosine of its own. The
+    weight of the rate falls linearly, then stays at 1.
     """
     tail = hard_steps(recipe, steps)
     main = steps - tail
     last = step + 1 == steps
+    fallen = min(1.0, step / (recipe.rate_share * steps))
+    weight = _linear(recipe.rate_start, 1.0, fallen)
     if step >= main:
         share = (step - main) / tail
         rate = _cosine(recipe.hard_learning_rate, recipe.final_learning_rate, share)
         due = (step + 1 - main) % recipe.validation_interval == 0
-        return StepPlan(True, rate, recipe.temperature[1], 0.0, due or last)
+        return StepPlan(True, rate, recipe.temperature[1], 0.0, weight, due or last)
     share = step / main
     warmup = min(recipe.warmup_steps, steps // 10)
     rate = _cosine(recipe.learning_rate, recipe.final_learning_rate, share)
@@ -85,6 +94,7 @@ def plan_step(recipe: Recipe, step: int, steps: int) -> StepPlan:
         learning_rate=rate,
         temperature=_linear(*recipe.temperature, share),
         noise=_linear(*recipe.noise, share),
+        rate=weight,
         validate=due or last,
     )
 

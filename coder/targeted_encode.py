@@ -59,6 +59,10 @@ _REQUANTISE_CHANGE = 0.7
 """Change of log(lambda) from which the parameters are quantised anew."""
 
 
+STEERED = Recipe(rate_start=1.0)
+"""The recipe of a fit to a target: its rate must tell all along what the file's will be."""
+
+
 @dataclass(frozen=True)
 class _Offsets:
     """What is added to an estimate with rounded latents to get to the file.
@@ -77,7 +81,7 @@ def encode_to_goal(
     settings: FitSettings,
     goal: Goal,
     *,
-    recipe: Recipe = Recipe(),  # noqa: B008 (frozen)
+    recipe: Recipe = STEERED,
     on_progress: ProgressListener | None = None,
 ) -> Encoded:
     """Fit an image so that its file meets a goal.

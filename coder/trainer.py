@@ -105,7 +105,7 @@ class Trainer:
         self._latents.proxy(self._proxy_settings(index, plan))
         for parameter in self._networks:
             parameter.grad = None
-        weight = self._lmbda / self._pixels
+        weight = plan.rate * self._lmbda / self._pixels
         target = self._target
         self._latents.backward(self.model, target.normalised, target.span, weight)
         after = self._proxy_settings(index + 1, upcoming) if upcoming else None
@@ -165,7 +165,7 @@ class Trainer:
 
     def _step_networks(self, plan: StepPlan) -> None:
         if self._parameter_rate is not None:
-            weight = self._recipe.parameter_weight * self._lmbda / self._pixels
+            weight = self._recipe.parameter_weight * plan.rate * self._lmbda / self._pixels
             self._parameter_rate.add_gradient(weight)
         compiled = self._kernels.name == "fused"
         pace = self._recipe.network_pace * plan.learning_rate

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,11 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from givre.coder.overfit import start_fit
 from givre.coder.schedule import Recipe, gain_for_lmbda, hard_steps, plan_step
 from givre.coder.settings import (
     EFFORT_STEPS,
     LMBDA_BEST,
     LMBDA_WORST,
+    FitSettings,
     lmbda_for_quality,
     quality_for_lmbda,
 )
@@ -81,6 +85,28 @@ def test_learning_rate_falls_after_the_warm_up() -> None:
     assert peak <= 20
     assert rates[peak:] == sorted(rates[peak:], reverse=True)
     assert rates[-1] < 1e-4
+
+
+def test_the_rate_weighs_double_at_first_and_once_from_the_middle_on() -> None:
+    weights = [plan_step(Recipe(), i, 1000).rate for i in range(1000)]
+    np.testing.assert_allclose(weights[:500], 2 - np.arange(500) / 500)
+    assert set(weights[500:]) == {1.0}
+    assert {plan_step(Recipe(rate_start=1.0), i, 90).rate for i in range(90)} == {1.0}
+
+
+@pytest.mark.parametrize("kernels", ["reference", "fused"])
+def test_the_plan_weighs_the_rate_in_the_gradient(kernels: str) -> None:
+    """Parameters of the ARM get their gradient from the rate alone."""
+    samples = np.random.default_rng(0).integers(0, 255, (20, 24, 3)).astype(np.uint8)
+    settings = FitSettings(complexity="lop", threads=1, kernels=kernels, prior=0)
+    found = []
+    for weight in (1.0, 3.0):
+        _, trainer = start_fit(samples, settings, Recipe())
+        plan = replace(plan_step(Recipe(), 0, 100), rate=weight)
+        trainer.step(0, plan, None)
+        found.append(trainer.model.arm.output.bias.grad)
+    assert found[0].abs().max() > 0
+    torch.testing.assert_close(found[1], 3 * found[0], rtol=1e-4, atol=0)
 
 
 def test_gain_rises_with_the_rate() -> None:
