@@ -61,16 +61,16 @@ def bytes_at(curve: list[tuple[float, int]], psnr: float) -> float:
     return float(curve[-1][1]) if psnr > curve[-1][0] else nan
 
 
-def compare(path: Path, lmbda: float, effort: int) -> dict[str, object]:
-    """One image at one lambda."""
-    picture = flattened(path)
+def compare(
+    name: str, picture: Image.Image, curve: list[tuple[float, int]], lmbda: float, effort: int
+) -> dict[str, object]:
+    """One image at one lambda, against its `webp_curve`."""
     data = givre.encode(picture, lmbda=lmbda, effort=effort)
     decoded = _rgb(givre.decode(data))
     psnr = psnr_db(mean_squared_error(_rgb(picture), decoded))
-    curve = webp_curve(picture)
     webp = bytes_at(curve, psnr)
     return {
-        "image": path.stem,
+        "image": name,
         "lmbda": lmbda,
         "effort": effort,
         "bytes": len(data),
@@ -96,8 +96,10 @@ def main() -> int:
     args = parser.parse_args()
     rows = []
     for image in args.images:
+        picture = flattened(image)
+        curve = webp_curve(picture)
         for lmbda in args.lambdas:
-            rows.append(compare(image, lmbda, args.effort))
+            rows.append(compare(image.stem, picture, curve, lmbda, args.effort))
             tables.show(rows[-1:])
             tables.save(rows, args.out)
     return 0
