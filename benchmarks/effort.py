@@ -17,11 +17,11 @@ from statistics import fmean
 from tempfile import TemporaryDirectory
 
 import tables
-from bd_rate import Curve, bd_rate
+from bd_rate import bd_rate
 from PIL import Image
 from rd import fit_all, plan
 from rd_points import Point, pending, read_point
-from rd_report import by_image
+from rd_report import image_curves
 
 from givre.coder.choose_settings import FitChoices
 from givre.coder.settings import EFFORT_STEPS, resolve_threads
@@ -50,8 +50,8 @@ def points_at(
 
 def row(effort: int, points: Sequence[Point], best: Sequence[Point]) -> dict[str, object]:
     """The table's row of an effort."""
-    found, wanted = by_image(points), by_image(best)
-    rates = [bd_rate(_curve(wanted[name]), _curve(found[name])) for name in found]
+    found, wanted = image_curves(points), image_curves(best)
+    rates = [bd_rate(wanted[name], found[name]) for name in found]
     megapixels = sum(point.n_pixels for point in points) / 1e6
     return {
         "effort": effort,
@@ -62,11 +62,6 @@ def row(effort: int, points: Sequence[Point], best: Sequence[Point]) -> dict[str
         "parameter_bytes": fmean(p.parameter_bytes for p in points),
         "images": len(found),
     }
-
-
-def _curve(points: dict[float, Point]) -> Curve:
-    values = list(points.values())
-    return Curve(tuple(p.rate_bpp for p in values), tuple(p.psnr_db for p in values))
 
 
 def main() -> int:

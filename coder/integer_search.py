@@ -24,7 +24,6 @@ _GROUP_BITS = 10
 _LEAST_GAIN = 1e-9
 _MAX_RESCALES = 4
 
-
 Doubles = NDArray[np.float64]
 Integers = NDArray[np.int64]
 

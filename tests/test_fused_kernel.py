@@ -350,3 +350,12 @@ def test_a_buffer_is_the_same_memory_until_its_shape_changes() -> None:
     assert buffers.take("a", (3, 4)) is first
     assert not np.shares_memory(buffers.take("b", (3, 4)), first)
     assert buffers.take("a", 12).tolist() == [0] * 12
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_all_pieces_are_done_and_an_error_of_any_is_raised(threads: int) -> None:
+    done: list[str] = []
+    pool.together([lambda: done.append("a"), lambda: done.append("b")], threads)
+    assert sorted(done) == ["a", "b"]
+    with pytest.raises(ZeroDivisionError):
+        pool.together([lambda: done.append("c"), lambda: done.append(str(1 // 0))], threads)

@@ -13,7 +13,7 @@ from givre.models.fused.distortion import dense_gradient, fused_distortion
 from givre.models.fused.latents import FusedLatents
 from givre.models.fused.module_parameters import parameters_of
 from givre.models.fused.pixel_products import Floats
-from givre.models.fused.pool import run_tasks
+from givre.models.fused.pool import together
 from givre.models.fused.rate import RateBackward, fused_rate
 from givre.models.fused.upsampling import fused_dense
 from givre.models.fused.upsampling_passes import UpsamplingPasses
@@ -59,16 +59,11 @@ class FusedFittedLatents:
         """
         inner, threads, buffers = self._inner, self._threads, self._buffers
         latents = [y.detach().numpy() for y in inner.proxies]
-        rate: list[RateBackward] = []
-
-        def backward(part: int) -> None:
-            if part == 0:
-                self._distortion_backward(model, latents, target, span)
-            else:
-                rate.append(RateBackward(model, latents, rate_weight, threads, buffers))
-
-        run_tasks(backward, 2, threads)
-        rate[0].add_to(inner.gradient)
+        rate = RateBackward(model, latents, rate_weight, threads, buffers)
+        together(
+            (lambda: self._distortion_backward(model, latents, target, span), rate.visit), threads
+        )
+        rate.add_to(inner.gradient)
 
     def _distortion_backward(
         self, model: CodecModel, latents: Sequence[Floats], target: Tensor, span: Tensor
@@ -146,4 +141,4 @@ class FusedOperations:
 
     def together(self, pieces: Sequence[Callable[[], None]]) -> None:
         """Do independent pieces of work at once, as far as there are threads."""
-        run_tasks(lambda number: pieces[number](), len(pieces), self._threads)
+        together(pieces, self._threads)

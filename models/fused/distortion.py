@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -22,12 +23,10 @@ class _Distortion(torch.autograd.Function):
     def forward(
         ctx: Any, dense: Tensor, target: Tensor, span: Tensor, threads: int, *parameters: Tensor
     ) -> Tensor:
-        layers = SynthesisPasses(parameters, _planes_of(dense), threads, Buffers())
-        planes = layers.forward()
-        value = squared_error(planes, _planes_of(target), _array(span), threads)
-        # The gradient has taken the samples' place.
-        dense_gradient, gradients = layers.backward(planes)
-        ctx.save_for_backward(*map(torch.from_numpy, (dense_gradient[None], *gradients)))
+        value, by_dense, gradients = _error_and_gradients(
+            parameters, _planes_of(dense), target, span, threads, Buffers()
+        )
+        ctx.save_for_backward(*map(torch.from_numpy, (by_dense[None], *gradients)))
         return dense.new_tensor(value)
 
     @staticmethod
@@ -86,10 +85,7 @@ def dense_gradient(
         (L, H, W), the gradient by `dense`; it lies in one of the buffers.
     """
     parameters = _parameters(synthesis)
-    layers = SynthesisPasses(parameters, dense, threads, buffers)
-    planes = layers.forward()
-    squared_error(planes, _planes_of(target), _array(span), threads)
-    found, gradients = layers.backward(planes)
+    _, found, gradients = _error_and_gradients(parameters, dense, target, span, threads, buffers)
     for parameter, gradient in zip(parameters, gradients, strict=True):
         parameter.grad = torch.from_numpy(gradient)
     return found
@@ -105,6 +101,22 @@ def fused_synthesis(synthesis: Synthesis, dense: Tensor, threads: int) -> Tensor
     """
     layers = SynthesisPasses(_parameters(synthesis), _planes_of(dense), threads, Buffers())
     return torch.from_numpy(layers.forward()[None])
+
+
+def _error_and_gradients(
+    parameters: Sequence[Tensor],
+    dense: Floats,
+    target: Tensor,
+    span: Tensor,
+    threads: int,
+    buffers: Buffers,
+) -> tuple[float, Floats, list[Floats]]:
+    """The distortion, and its gradients by `dense` (L, H, W) and by the parameters."""
+    layers = SynthesisPasses(parameters, dense, threads, buffers)
+    planes = layers.forward()
+    value = squared_error(planes, _planes_of(target), _array(span), threads)
+    # The gradient has taken the samples' place.
+    return value, *layers.backward(planes)
 
 
 def _parameters(synthesis: Synthesis) -> list[Tensor]:

@@ -88,6 +88,11 @@ def run_tasks(task_call: Callable[[int], None], n_tasks: int, threads: int) -> N
             raise error
 
 
+def together(pieces: Sequence[Callable[[], None]], threads: int) -> None:
+    """Do pieces of work that are independent of each other, as `run_tasks` does tasks."""
+    run_tasks(lambda task: pieces[task](), len(pieces), threads)
+
+
 class _Share:
     """Work that a helper may take up, unless it is finished without it."""
 

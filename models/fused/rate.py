@@ -17,6 +17,7 @@ from givre.models.fused.buffers import Buffers
 from givre.models.fused.module_parameters import parameters_of
 from givre.models.fused.rate_passes import (
     EntropyModel,
+    RateGradient,
     add_latents_gradient,
     bits_maps,
     entropy_model,
@@ -82,15 +83,20 @@ class RateBackward:
         threads: int,
         buffers: Buffers,
     ) -> None:
-        parameters = _parameters(model)
-        self._scale, self._threads = scale, threads
-        self._packed = _packed(model.arch, model.grids, parameters)
-        self._found = rate_gradient(self._packed, latents, threads, buffers)
-        for parameter, gradient in zip(parameters, self._found.parameters, strict=True):
-            parameter.grad = torch.from_numpy(gradient * np.float32(scale))
+        self._parameters = _parameters(model)
+        self._packed = _packed(model.arch, model.grids, self._parameters)
+        self._latents, self._scale = latents, scale
+        self._threads, self._buffers = threads, buffers
+        self._found: RateGradient
+
+    def visit(self) -> None:
+        """Visit all grids and find the gradient by the parameters."""
+        self._found = rate_gradient(self._packed, self._latents, self._threads, self._buffers)
+        for parameter, gradient in zip(self._parameters, self._found.parameters, strict=True):
+            parameter.grad = torch.from_numpy(gradient * np.float32(self._scale))
 
     def add_to(self, gradient: Floats) -> None:
-        """Add the gradient by the latents to that of all grids, one after the other, flat."""
+        """Add that by the latents, after `visit`, to that of all grids, flat."""
         add_latents_gradient(self._packed, self._found, self._scale, gradient, self._threads)
 
 
