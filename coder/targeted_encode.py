@@ -33,7 +33,7 @@ from givre.coder.rate_control import (
     at_limit,
     first_responsiveness,
 )
-from givre.coder.schedule import Recipe, hard_steps, plan_step
+from givre.coder.schedule import Recipe, plan_step
 from givre.coder.settings import FitSettings
 from givre.coder.target_start import other_bits, starting_lmbda
 from givre.coder.trainer import Evaluation, Trainer
@@ -128,7 +128,6 @@ class _Pursuit:
         self._target = make_target(samples)
         self._pixels: int = samples.shape[0] * samples.shape[1]
         self._steps = settings.steps
-        self._main = self._steps - hard_steps(recipe, self._steps)
         self._offsets = _Offsets(other_bits(goal, settings, samples))
         self._states: dict[float, dict[str, Tensor]] = {}
         self._done = 0
@@ -183,7 +182,7 @@ class _Pursuit:
 
     def _steer(self, step: int) -> None:
         found = self._evaluate()
-        before, share = self._trainer.lmbda, step / self._main
+        before, share = self._trainer.lmbda, step / self._steps
         self._trainer.lmbda = adjusted_lmbda(
             self._goal, before, self._excess(found), share, found.bpp, self._steps
         )
@@ -250,7 +249,7 @@ class _Pursuit:
         return (budget - (self._done - self._steps)) / self._steps
 
     def _step_at(self, share: float) -> int:
-        return int(share * self._main)
+        return int(share * self._steps)
 
     def _meets(self, encoded: Encoded) -> bool:
         report = encoded.report

@@ -174,7 +174,6 @@ class Trainer:
     def _proxy_settings(self, index: int, plan: StepPlan) -> ProxySettings:
         return ProxySettings(
             gain=self._gain,
-            hard=plan.hard,
             temperature=plan.temperature,
             noise=plan.noise,
             seed=self._seed,

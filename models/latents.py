@@ -12,7 +12,7 @@ from torch import Tensor
 from givre.models.codec_model import CodecModel
 from givre.models.geometry import LATENT_MAX, LATENT_MIN, Grid
 from givre.models.noise import normal_noise
-from givre.models.proxy import noisy_soft_round, straight_through_round
+from givre.models.proxy import noisy_soft_round
 from givre.models.synthesis import distortion
 
 ADAM_BETAS = (0.9, 0.95)
@@ -26,7 +26,6 @@ class ProxySettings:
 
     Attributes:
         gain: fitted values are multiplied by it before anything else.
-        hard: round, with a straight-through gradient; else round softly, with noise.
         temperature: of the soft rounding.
         noise: standard deviation between the two soft rounds.
         seed: of the noise.
@@ -34,7 +33,6 @@ class ProxySettings:
     """
 
     gain: float
-    hard: bool
     temperature: float
     noise: float
     seed: int
@@ -110,14 +108,10 @@ class ReferenceLatents:
     def proxy(self, settings: ProxySettings) -> list[Tensor]:
         """See `FittedLatents.proxy`."""
         scaled = [u * settings.gain for u in self._values]
-        if settings.hard:
-            self._proxies = [straight_through_round(y) for y in scaled]
-        else:
-            noise = [settings.noise * _noise_like(y, settings, i) for i, y in enumerate(scaled)]
-            self._proxies = [
-                noisy_soft_round(y, n, settings.temperature)
-                for y, n in zip(scaled, noise, strict=True)
-            ]
+        noise = [settings.noise * _noise_like(y, settings, i) for i, y in enumerate(scaled)]
+        self._proxies = [
+            noisy_soft_round(y, n, settings.temperature) for y, n in zip(scaled, noise, strict=True)
+        ]
         return self._proxies
 
     def backward(self, model: CodecModel, target: Tensor, span: Tensor, rate_weight: float) -> None:

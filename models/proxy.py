@@ -37,8 +37,3 @@ def noisy_soft_round(x: Tensor, noise: Tensor, temperature: float) -> Tensor:
         Proxy of the rounded latents, as `x`.
     """
     return soft_round(soft_round(x, temperature) + noise, temperature)
-
-
-def straight_through_round(x: Tensor) -> Tensor:
-    """Round in the forward pass, identity in the backward pass."""
-    return x + (torch.round(x) - x).detach()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 
 import numpy as np
@@ -20,6 +21,7 @@ from givre.coder.trainer import Trainer
 from givre.errors import UsageError
 from givre.models.fused.noise import normal_noise as compiled_noise
 from givre.models.noise import normal_noise
+from givre.models.synthesis import distortion
 
 CPU = torch.device("cpu")
 
@@ -49,12 +51,12 @@ def test_both_kernels_draw_the_same_noise(n: int) -> None:
     np.testing.assert_allclose(compiled_noise(7, 12, 3, n), ours, atol=1e-5)
 
 
-def test_noise_is_normal_and_differs_between_steps_and_grids() -> None:
+def test_noise_is_normal_and_differs_between_cycles_and_grids() -> None:
     noise = normal_noise(0, 0, 0, 1 << 20, CPU).double()
     assert abs(float(noise.mean())) < 0.005
     assert float(noise.var()) == pytest.approx(1, abs=0.01)
     assert float((noise**4).mean()) == pytest.approx(3, abs=0.05)
-    for other in (normal_noise(0, 1, 0, 1 << 20, CPU), normal_noise(0, 0, 1, 1 << 20, CPU)):
+    for other in (normal_noise(0, 16, 0, 1 << 20, CPU), normal_noise(0, 0, 1, 1 << 20, CPU)):
         assert abs(float((noise * other).mean())) < 0.005
 
 
@@ -100,17 +102,33 @@ def test_the_direct_gradient_is_that_of_autograd(complexity: str, threads: int) 
         torch.testing.assert_close(found[f"proxy {i}"], leaf.grad, rtol=1e-6, atol=1e-12)
 
 
+def exact_gradients(t: Trainer) -> dict[str, torch.Tensor]:
+    """The same at the last proxies by the reference modules in float64.
+
+    In float32 plain torch is off by up to 2e-4 where a filter's gradient is a small difference of
+    large sums.
+    """
+    model = copy.deepcopy(t.model).double()
+    leaves = [y.detach().double().requires_grad_() for y in t._latents._inner.proxies]
+    target, span = t._target.normalised.double(), t._target.span.double()
+    mse = distortion(model.synthesis(model.dense(leaves)), target, span)
+    loss = mse + t.lmbda / t._pixels * model.rate(leaves)
+    model.zero_grad()
+    loss.backward()
+    found = {name: p.grad for name, p in model.named_parameters()}
+    return found | {f"proxy {i}": y.grad for i, y in enumerate(leaves)} | {"loss": loss.detach()}
+
+
 @pytest.mark.parametrize("complexity", ["lop", "hop"])
-def test_gradients_agree_all_along_a_fit(complexity: str) -> None:
+def test_gradients_are_exact_all_along_a_fit(complexity: str) -> None:
     """At many states of one fit: loss within 1e-5, every gradient within 1e-4 of its norm."""
     samples, steps = picture(60, 52), 120
-    reference, fused = (trainer(name, complexity, samples) for name in ("reference", "fused"))
+    fused = trainer("fused", complexity, samples)
     for i in range(steps - 1):
         fused.step(i, plan_step(Recipe(), i, steps), plan_step(Recipe(), i + 1, steps))
         if i not in (0, 1, 2, 5, 10, 40, 80, 112, 116, 118):
             continue
-        reference.load_state_tensors({k: v.clone() for k, v in fused.state_tensors().items()})
-        ours, theirs = (gradients(t, i + 1, steps) for t in (fused, reference))
+        ours, theirs = gradients(fused, i + 1, steps), exact_gradients(fused)
         assert ours.keys() == theirs.keys()
         assert float(ours.pop("loss")) == pytest.approx(float(theirs.pop("loss")), rel=1e-5)
         for name, expected in theirs.items():
@@ -119,13 +137,14 @@ def test_gradients_agree_all_along_a_fit(complexity: str) -> None:
 
 
 def test_fits_of_200_steps_end_at_the_same_loss_on_average() -> None:
-    """Single fits spread by some percent, as those of plain torch on 1 and on 2 threads do: where
-    a gradient is zero, Adam's normalisation makes whole steps out of its rounding errors."""
+    """Single fits spread by one or two percent, as those of plain torch on 1 and on 2 threads do:
+    where a gradient is zero, Adam's normalisation makes whole steps out of its rounding errors.
+    Without a prior they spread by six."""
     samples = picture(32, 24)
     ratios = []
     for seed in range(6):
         settings = FitSettings(
-            lmbda=1e-3, steps=200, complexity="lop", threads=1, seed=seed, prior=0
+            lmbda=1e-3, steps=200, complexity="lop", threads=1, seed=seed, prior=3
         )
         reference = loss(overfit(samples, replace(settings, kernels="reference")))
         ratios.append(loss(overfit(samples, replace(settings, kernels="fused"))) / reference)

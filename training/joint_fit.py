@@ -105,7 +105,7 @@ def fit_jointly(
     losses = np.full(len(crops), np.nan)
 
     def visit(crop: int, step: int, plan: StepPlan) -> None:
-        settings = ProxySettings(gain, plan.hard, plan.temperature, plan.noise, crop, step)
+        settings = ProxySettings(gain, plan.temperature, plan.noise, crop, step)
         proxies = latents[crop].proxy(settings)
         target = targets[crop]
         rate = kernels.rate(model, proxies) / (size * size)

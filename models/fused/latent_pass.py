@@ -6,11 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from givre.models.fused.kernel import compiled
-from givre.models.fused.noise import Floats, fill_normal
+from givre.models.fused.noise import Floats, Words, fill_normal
 from givre.models.fused.vector_math import exp2, tanh
 from givre.models.noise import NOISE_BLOCK
 
-Words = NDArray[np.uint32]
 Ints = NDArray[np.int64]
 
 _BLOCK = NOISE_BLOCK
@@ -39,28 +38,20 @@ def _soft_round_slope(x: np.float32, sharpness: np.float32, height: np.float32) 
 @compiled(fastmath=_CONTRACT)
 def _proxy(u: Floats, normal: Floats, constants: Floats, y: Floats) -> None:
     gain, sharpness, height, noise = constants[0], constants[1], constants[2], constants[3]
-    if sharpness == 0:
-        for p in range(len(u)):
-            y[p] = np.rint(gain * u[p])
-    else:
-        for p in range(len(u)):
-            softer = _soft_round(gain * u[p], sharpness, height)
-            y[p] = _soft_round(softer + noise * normal[p], sharpness, height)
+    for p in range(len(u)):
+        softer = _soft_round(gain * u[p], sharpness, height)
+        y[p] = _soft_round(softer + noise * normal[p], sharpness, height)
 
 
 @compiled(fastmath=_CONTRACT)
 def _slope(u: Floats, normal: Floats, constants: Floats, slope: Floats) -> None:
     """Derivative of the proxy with respect to u."""
     gain, sharpness, height, noise = constants[0], constants[1], constants[2], constants[3]
-    if sharpness == 0:
-        for p in range(len(u)):
-            slope[p] = gain
-    else:
-        for p in range(len(u)):
-            x = gain * u[p]
-            noisy = _soft_round(x, sharpness, height) + noise * normal[p]
-            first = _soft_round_slope(x, sharpness, height)
-            slope[p] = gain * first * _soft_round_slope(noisy, sharpness, height)
+    for p in range(len(u)):
+        x = gain * u[p]
+        noisy = _soft_round(x, sharpness, height) + noise * normal[p]
+        first = _soft_round_slope(x, sharpness, height)
+        slope[p] = gain * first * _soft_round_slope(noisy, sharpness, height)
 
 
 @compiled(fastmath=_CONTRACT)
@@ -100,7 +91,7 @@ def latent_pass(
 
     The latents of all grids lie one after the other. The constants of a proxy are its gain, its
     sharpness, the height of half a step of the staircase, and the scale of the noise. The
-    sharpness is 1 / temperature, or 0 for rounding; the height is 0.5 / tanh(0.5 sharpness).
+    sharpness is 1 / temperature; the height is 0.5 / tanh(0.5 sharpness).
 
     Args:
         tasks: (n, 5), a row for each task: its grid, where the grid's latents start and end, its
@@ -112,10 +103,10 @@ def latent_pass(
         last_constants: (4,), of the last proxy.
         adam: (5,), both decay rates, the step size and 1 / the root of the second moment, both
             corrected for the bias, and epsilon.
-        last_keys: (grids, 2), of the last proxy's noise.
+        last_keys: (grids, 4), of the last proxy's noise.
         y: (N,), written: the proxy; empty for none.
         constants: (4,), of this proxy.
-        keys: (grids, 2), of its noise.
+        keys: (grids, 4), of its noise.
         first: first task.
         last: end of the tasks.
     """
@@ -129,7 +120,7 @@ def latent_pass(
             part = u[start:end]
             if len(gradient):
                 if last_constants[3] != 0:
-                    fill_normal(last_keys[grid, 0], last_keys[grid, 1], block, normal)
+                    fill_normal(last_keys[grid], block, normal)
                 else:
                     normal[:] = 0
                 _slope(part, normal, last_constants, slope)
@@ -138,7 +129,7 @@ def latent_pass(
                 found[:] = 0
             if len(y):
                 if constants[3] != 0:
-                    fill_normal(keys[grid, 0], keys[grid, 1], block, normal)
+                    fill_normal(keys[grid], block, normal)
                 else:
                     normal[:] = 0
                 _proxy(part, normal, constants, y[start:end])

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from givre.models.fused import pool
-from givre.models.fused.latent_pass import Ints, Words, latent_pass
-from givre.models.fused.noise import Floats
+from givre.models.fused.latent_pass import Ints, latent_pass
+from givre.models.fused.noise import Floats, Words
 from givre.models.latents import ADAM_BETAS, ADAM_EPS, ProxySettings
 from givre.models.noise import NOISE_BLOCK, noise_key
 
@@ -61,11 +61,11 @@ class FusedLatents:
         self._keys = self._noise_keys(None)
 
     def proxy(self, settings: ProxySettings) -> list[Tensor]:
-        """Rounded or softly rounded latents.
+        """Softly rounded latents.
 
         Returns:
             `proxies`: for each grid `noisy_soft_round(gain * u, noise * normal, temperature)` of
-            `givre.models.proxy`, or the rounded gain * u.
+            `givre.models.proxy`.
         """
         self.gradient[:] = 0
         self._pass(_NONE, _NONE, settings)
@@ -157,9 +157,9 @@ class FusedLatents:
                 y.grad = grad
 
     def _noise_keys(self, settings: ProxySettings | None) -> Words:
-        """Keys of the noise of every grid, (n, 2)."""
+        """Keys of the noise of every grid, (n, 4)."""
         if settings is None:
-            return np.zeros((len(self.latents), 2), np.uint32)
+            return np.zeros((len(self.latents), 4), np.uint32)
         grids = range(len(self.latents))
         keys = [noise_key(settings.seed, settings.step, grid) for grid in grids]
         return np.array(keys, np.uint32)
@@ -169,8 +169,6 @@ def _constants(settings: ProxySettings | None) -> Floats:
     """A proxy's constants as `latent_pass` wants them."""
     if settings is None:
         return np.zeros(4, np.float32)
-    if settings.hard:
-        return np.array([settings.gain, 0, 0, 0], np.float32)
     sharpness = 1 / settings.temperature
     height = 0.5 / tanh(0.5 * sharpness)
     return np.array([settings.gain, sharpness, height, settings.noise], np.float32)

@@ -10,6 +10,7 @@ from givre.models.fused.vector_math import cos_turns, log2, sin_turns
 from givre.models.noise import NOISE_BLOCK, noise_key
 
 Floats = NDArray[np.float32]
+Words = NDArray[np.uint32]
 
 _BLOCK = NOISE_BLOCK
 _PAIRS = NOISE_BLOCK // 2
@@ -38,23 +39,24 @@ def _hash(word: np.uint32) -> np.uint32:
 
 
 @compiled(fastmath=_CONTRACT)
-def fill_normal(key: np.uint32, second_key: np.uint32, block: int, out: Floats) -> None:
+def fill_normal(key: Words, block: int, out: Floats) -> None:
     """Write the noise of the positions 64 block to 64 block + 63.
 
     Args:
-        key: first word of `noise_key`.
-        second_key: second word.
+        key: (4,), `noise_key`.
         block: number of the block.
         out: (64,), written: independent numbers of mean 0 and variance 1, at most 5.8 in size.
     """
     # Both numbers of a pair stay in the block, half a block apart, so that all stores are
     # contiguous.
+    first_key, second_key, shift, other_shift = key[0], key[1], key[2], key[3]
     start = np.uint32(block * _PAIRS)
     second_half = out[_PAIRS:]
     for p in range(_PAIRS):
-        mixed = _hash(np.uint32(start + np.uint32(p) + key))
+        mixed = _hash(np.uint32(start + np.uint32(p) + first_key))
         word = _hash(np.uint32(mixed ^ second_key))
-        other = _hash(np.uint32(word + _WEYL))
+        other = np.uint32(_hash(np.uint32(word + _WEYL)) + other_shift)
+        word = np.uint32(word + shift)
         uniform = (np.float32(np.int32(word >> _NINE)) + _HALF) * _STEP
         turns = np.float32(np.int32(other >> _NINE)) * _STEP
         radius = np.sqrt(max(_MINUS_TWO_LN_2 * log2(uniform), _ZERO))
@@ -62,11 +64,11 @@ def fill_normal(key: np.uint32, second_key: np.uint32, block: int, out: Floats) 
         second_half[p] = radius * sin_turns(turns)
 
 
-@compiled("void(uint32, uint32, float32[::1])", fastmath=_CONTRACT)
-def _fill_grid(key: np.uint32, second_key: np.uint32, out: Floats) -> None:
+@compiled("void(uint32[::1], float32[::1])", fastmath=_CONTRACT)
+def _fill_grid(key: Words, out: Floats) -> None:
     values = np.empty(_BLOCK, np.float32)
     for block in range((len(out) + _BLOCK - 1) // _BLOCK):
-        fill_normal(key, second_key, block, values)
+        fill_normal(key, block, values)
         part = out[block * _BLOCK : (block + 1) * _BLOCK]
         for p in range(len(part)):
             part[p] = values[p]
@@ -85,6 +87,5 @@ def normal_noise(seed: int, step: int, grid: int, n: int) -> Floats:
         (n,), in row order.
     """
     out = np.empty(n, np.float32)
-    key, second_key = noise_key(seed, step, grid)
-    _fill_grid(np.uint32(key), np.uint32(second_key), out)
+    _fill_grid(np.array(noise_key(seed, step, grid), np.uint32), out)
     return out
