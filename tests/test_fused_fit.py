@@ -142,7 +142,7 @@ def test_fits_of_200_steps_end_at_the_same_loss_on_average() -> None:
     Without a prior they spread by six."""
     samples = picture(32, 24)
     ratios = []
-    for seed in range(6):
+    for seed in range(4):
         settings = FitSettings(
             lmbda=1e-3, steps=200, complexity="lop", threads=1, seed=seed, prior=3
         )
