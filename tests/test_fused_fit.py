@@ -121,19 +121,28 @@ def exact_gradients(t: Trainer) -> dict[str, torch.Tensor]:
 
 @pytest.mark.parametrize("complexity", ["lop", "hop"])
 def test_gradients_are_exact_all_along_a_fit(complexity: str) -> None:
-    """At many states of one fit: loss within 1e-5, every gradient within 1e-4 of its norm."""
+    """At many states of one fit: loss within 1e-5, every gradient within 1e-4 of its norm.
+
+    Plain torch in float32 is held to the same as long as it is that exact.
+    """
     samples, steps = picture(60, 52), 120
-    fused = trainer("fused", complexity, samples)
+    reference, fused = (trainer(name, complexity, samples) for name in ("reference", "fused"))
     for i in range(steps - 1):
         fused.step(i, plan_step(Recipe(), i, steps), plan_step(Recipe(), i + 1, steps))
         if i not in (0, 1, 2, 5, 10, 40, 80, 112, 116, 118):
             continue
-        ours, theirs = gradients(fused, i + 1, steps), exact_gradients(fused)
-        assert ours.keys() == theirs.keys()
-        assert float(ours.pop("loss")) == pytest.approx(float(theirs.pop("loss")), rel=1e-5)
-        for name, expected in theirs.items():
-            error = float((ours[name] - expected).norm())
-            assert error <= 1e-4 * float(expected.norm()) + 1e-9, (i, name)
+        judged = [gradients(fused, i + 1, steps)]
+        wanted = exact_gradients(fused)
+        if i <= 80:
+            reference.load_state_tensors({k: v.clone() for k, v in fused.state_tensors().items()})
+            judged.append(gradients(reference, i + 1, steps))
+        expected_loss = float(wanted.pop("loss"))
+        for found in judged:
+            assert float(found.pop("loss")) == pytest.approx(expected_loss, rel=1e-5)
+            assert found.keys() == wanted.keys()
+            for name, expected in wanted.items():
+                error = float((found[name] - expected).norm())
+                assert error <= 1e-4 * float(expected.norm()) + 1e-9, (i, name)
 
 
 def test_fits_of_200_steps_end_at_the_same_loss_on_average() -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from givre.models.fused.latents import FusedLatents
 from givre.models.fused.noise import normal_noise
-from givre.models.latents import ADAM_BETAS, ADAM_EPS, ProxySettings
+from givre.models.latents import ADAM_BETAS, ADAM_EPS, ProxySettings, hard_latents
 from givre.models.noise import CYCLE
 from givre.models.proxy import noisy_soft_round
 
@@ -82,6 +82,11 @@ def test_soft_proxy_equals_the_reference(temperature: float) -> None:
         steepest = 0.5 / temperature / tanh(0.5 / temperature)
         atol = 2e-6 * max(1, steepest) ** 2
         torch.testing.assert_close(y.detach().double(), wanted, rtol=0, atol=atol)
+
+
+def test_halves_are_rounded_to_even() -> None:
+    (y,) = hard_latents([torch.tensor([[-2.5, -1.5, -0.5, 0.5, 1.5, 2.5]])])
+    assert y.tolist() == [[-2, -2, 0, 0, 2, 2]]
 
 
 @pytest.mark.parametrize(
@@ -242,7 +247,7 @@ def test_noise_has_the_moments_of_a_normal_distribution() -> None:
 def test_noise_is_normal_in_every_part_of_its_range() -> None:
     stats = pytest.importorskip("scipy.stats")
     for step in (2, 7, CYCLE):
-        assert stats.kstest(noise(step=step), "norm").pvalue > 3e-4, step
+        assert stats.kstest(noise(step=step), "norm").pvalue > 1e-3, step
 
 
 @pytest.mark.parametrize(
