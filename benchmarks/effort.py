@@ -19,8 +19,8 @@ from tempfile import TemporaryDirectory
 import tables
 from bd_rate import bd_rate
 from PIL import Image
-from rd import fit_all, plan
-from rd_points import Point, pending, read_point
+from rd import do_all, plan
+from rd_points import Point, measure, pending, read_point
 from rd_report import image_curves
 
 from givre.coder.choose_settings import FitChoices
@@ -43,7 +43,7 @@ def points_at(
     folder.mkdir(parents=True, exist_ok=True)
     jobs = plan(images, lambdas, FitChoices(effort=effort, threads=1), folder)
     missing = pending(jobs)
-    if missing and fit_all(missing, processes):
+    if missing and do_all(missing, measure, processes):
         raise ValueError("some fits failed, see above")
     return [read_point(job.kept_in) for job in jobs]
 

@@ -1,12 +1,15 @@
 """Rate-distortion: fits images at several lambdas and compares the real files with other codecs.
 
     python benchmarks/rd.py IMAGE [IMAGE ...] [--lambdas 0.02 0.004 0.001 0.0004] [--steps 2000]
+    python benchmarks/rd.py IMAGE [IMAGE ...] --rewrite
     python benchmarks/rd.py --name NAME --report-only
 
 One process a core does a fit at a time, each on one thread. Every finished point is kept in
 OUT/NAME/, and the same command goes on where it was interrupted: it fits only what is missing, or
 was made of another image or with other settings. It does not know whether the codec has changed
-since: that asks for another --name. The report is OUT/NAME.tsv, .json and .png.
+since: that asks for another --name. Fits are kept beside the points, and --rewrite makes the files
+from them again, which is all it takes when only what comes after a fit has changed. The
+report is OUT/NAME.tsv, .json and .png.
 
 BD-rates are given in three ways, which differ by several percent: of each image and then averaged;
 of the averaged curves by mean PSNR; and of these by the PSNR of the mean squared error. Images
@@ -20,7 +23,7 @@ import argparse
 import importlib.util
 import multiprocessing
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, as_completed
 from dataclasses import replace
 from pathlib import Path
@@ -28,7 +31,7 @@ from pathlib import Path
 import numpy as np
 from anchors import DEFAULT_ANCHORS, Anchor, load_anchors
 from rd_plot import plot_averages, plot_images
-from rd_points import Job, Point, find_points, measure, pending, point_path, read_point
+from rd_points import Job, Point, find_points, measure, pending, point_path, read_point, rewrite
 from rd_report import (
     anchor_averages,
     average,
@@ -78,7 +81,7 @@ def warm_up(complexity: str) -> None:
     givre.decode(fit.to_bytes(), threads=1)
 
 
-def fit_all(jobs: Sequence[Job], processes: int) -> int:
+def do_all(jobs: Sequence[Job], work: Callable[[Job], Point], processes: int) -> int:
     """Do the jobs, `processes` at a time, and return how many failed; each is kept when it is done.
 
     KeyboardInterrupt ends the fits under way and goes on its way.
@@ -92,7 +95,7 @@ def fit_all(jobs: Sequence[Job], processes: int) -> int:
         initargs=(jobs[0].settings.complexity,),
     ) as pool:
         try:
-            futures = {pool.submit(measure, job): job for job in jobs}
+            futures = {pool.submit(work, job): job for job in jobs}
             for number, future in enumerate(as_completed(futures), 1):
                 job = futures[future]
                 label = f"{number} of {len(jobs)}: {job.image.stem}, lambda {job.settings.lmbda}"
@@ -175,7 +178,10 @@ def run(args: argparse.Namespace) -> int:
         waiting = pending(jobs)
         print(f"{len(jobs) - len(waiting)} of {len(jobs)} points are there already", flush=True)
         target.mkdir(parents=True, exist_ok=True)
-        failed = fit_all(waiting, args.processes) if waiting else 0
+        if args.rewrite:
+            kept = [job for job in jobs if job not in waiting]
+            failed += do_all(kept, rewrite, args.processes) if kept else 0
+        failed += do_all(waiting, measure, args.processes) if waiting else 0
         points = finished(jobs)
     if not points:
         raise ValueError(f"there are no points in {target} to report on")
@@ -205,6 +211,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--anchor", nargs="+", default=DEFAULT_ANCHORS, metavar="NAME", help="or all"
     )
     parser.add_argument("--out", type=Path, default=Path("results/rd"))
+    parser.add_argument(
+        "--rewrite", action="store_true", help="quantise, write and decode the kept fits again"
+    )
     parser.add_argument("--per-image", action="store_true", help="plot each image as well")
     parser.add_argument(
         "--report-only", action="store_true", help="fit nothing, take the points that are there"

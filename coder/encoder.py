@@ -18,14 +18,13 @@ from givre.bitstream.latents import CodedLatents, write_latents
 from givre.bitstream.parameters import QuantisedParameters, write_parameters
 from givre.coder.backends import Backend, make_backend
 from givre.coder.decoder import decode_samples, grid_predictor, reconstruct
+from givre.coder.finish import finish_fit
 from givre.coder.fit import Fit
-from givre.coder.normalisation import Target, make_target
+from givre.coder.normalisation import make_target
 from givre.coder.overfit import overfit
 from givre.coder.progress import ProgressListener
 from givre.coder.quality import constant_error, mean_squared_error, psnr_db
-from givre.coder.quantise import quantise_parameters
 from givre.coder.settings import FitSettings, resolve_threads
-from givre.coder.torch_threads import torch_threads
 from givre.errors import CollapseError
 from givre.models.architecture import Architecture
 from givre.models.complexity import mac_per_pixel
@@ -118,7 +117,8 @@ def encode_fit(
     Args:
         fit: the outcome of `overfit`; it need not be finished.
         samples: the image that was fitted, uint8 (H, W, C).
-        quantised: the decoder's parameters where they are quantised already.
+        quantised: the decoder's parameters where they are quantised already; the latents then
+            stay as they are.
 
     Returns:
         The file and its report.
@@ -133,7 +133,7 @@ def encode_fit(
     target = make_target(samples)
     arch = fit.architecture
     if quantised is None:
-        quantised = quantise_fit(fit, target)
+        fit, quantised = finish_fit(fit, target)
     latents = [latent.numpy().astype(np.float64) for latent in fit.latents]
     header = Header(
         width=fit.width,
@@ -159,12 +159,6 @@ def encode_fit(
     )
     data = pack(Container(header, parameter_section, latent_section))
     return _verified(data, header, fit, samples, started)
-
-
-def quantise_fit(fit: Fit, target: Target) -> QuantisedParameters:
-    """Parameters of a fit's decoder as the file will hold them; see `quantise_parameters`."""
-    with torch_threads(1):  # the kernels have their own threads, and torch's would change sums
-        return quantise_parameters(fit, target, resolve_threads(fit.settings.threads))
 
 
 def coded_latents(

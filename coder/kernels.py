@@ -7,8 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from givre.coder.settings import check_kernels
@@ -17,6 +20,35 @@ from givre.models.codec_model import CodecModel
 from givre.models.geometry import Grid
 from givre.models.latents import FittedLatents, ReferenceLatents
 from givre.models.synthesis import distortion
+
+
+class SingleMoves(Protocol):
+    """Rounded latents that can be moved one by one; see `models.fused.moved_latents`."""
+
+    squared_error: float
+    bits: float
+
+    def attempt(
+        self,
+        moves: NDArray[np.int64],
+        expected: NDArray[np.float32],
+        rate_weight: float,
+        slack: float,
+    ) -> int:
+        """Try moves, keep those that lower the loss, and tell how many these were."""
+        ...
+
+    def latents(self) -> list[Tensor]:
+        """The latents as they are now."""
+        ...
+
+    def normalised(self) -> Tensor:
+        """The picture as it is now, (1, C, H, W)."""
+        ...
+
+    def bits_of(self, grid: int) -> NDArray[np.float32]:
+        """Bits of each latent of a grid."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -33,6 +65,9 @@ class Kernels:
             (C,); a scalar.
         together: does pieces of work that are independent of each other, at once or one after
             the other.
+        single_moves: makes rounded latents movable, given a model, the latents, normalised
+            samples (1, C, H, W), their spans (C,) and the coarsest level to move; None where
+            there is no kernel for it.
     """
 
     name: str
@@ -41,6 +76,7 @@ class Kernels:
     upsample: Callable[[CodecModel, Sequence[Tensor]], Tensor]
     synthesis_distortion: Callable[[CodecModel, Tensor, Tensor, Tensor], Tensor]
     together: Callable[[Sequence[Callable[[], None]]], None]
+    single_moves: Callable[[CodecModel, Sequence[Tensor], Tensor, Tensor, int], SingleMoves] | None
 
     def distortion(
         self, model: CodecModel, latents: Sequence[Tensor], target: Tensor, span: Tensor
@@ -65,6 +101,7 @@ REFERENCE = Kernels(
     upsample=CodecModel.dense,
     synthesis_distortion=_reference_distortion,
     together=_one_after_the_other,
+    single_moves=None,
 )
 
 
@@ -85,6 +122,7 @@ def choose_kernels(name: str, device: torch.device, threads: int) -> Kernels:
     if device.type != "cpu":
         raise UsageError(f"fused kernels run on the cpu, not on {device}; use --kernels reference")
     from givre.models.fused.backend import FusedOperations
+    from givre.models.fused.moved_latents import MovedLatents
 
     fused = FusedOperations(threads)
     return Kernels(
@@ -94,4 +132,5 @@ def choose_kernels(name: str, device: torch.device, threads: int) -> Kernels:
         upsample=fused.upsample,
         synthesis_distortion=fused.synthesis_distortion,
         together=fused.together,
+        single_moves=MovedLatents,
     )

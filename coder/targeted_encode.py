@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from givre.bitstream.parameters import QuantisedParameters
-from givre.coder.encoder import Encoded, encode_fit, quantise_fit
+from givre.coder.encoder import Encoded, encode_fit
+from givre.coder.finish import quantise_fit
 from givre.coder.fit import Fit, image_digest
 from givre.coder.normalisation import check_samples, make_target
 from givre.coder.overfit import fitting_threads, start_fit

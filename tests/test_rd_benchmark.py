@@ -102,7 +102,8 @@ def test_points_are_made_kept_and_reported(
     out = tmp_path / "out"
     assert rd.main(arguments(out, image)) == 0
     kept = {lmbda: point_path(out / "a.b", "small", lmbda) for lmbda in LMBDAS}
-    assert sorted((out / "a.b").iterdir()) == sorted(kept.values())
+    fits = [path.with_suffix(".fit") for path in kept.values()]
+    assert sorted((out / "a.b").iterdir()) == sorted([*kept.values(), *fits])
     assert "No BD-rates" in capsys.readouterr().out
 
     original = np.asarray(picture(), np.float64)
@@ -132,7 +133,7 @@ def test_points_are_made_kept_and_reported(
     def fit_nothing(*_: object) -> int:
         raise AssertionError("every point is there")
 
-    monkeypatch.setattr(rd, "fit_all", fit_nothing)
+    monkeypatch.setattr(rd, "do_all", fit_nothing)
     written = {path: path.stat().st_mtime_ns for path in kept.values()}
     (out / "a.b.tsv").unlink()
     assert rd.main(arguments(out, image)) == 0
@@ -144,6 +145,27 @@ def test_points_are_made_kept_and_reported(
     pytest.importorskip("matplotlib")
     with Image.open(out / "a.b.png") as plot:
         assert plot.format == "PNG"
+
+
+def test_kept_fits_are_written_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    image, out = tmp_path / "small.png", tmp_path / "out"
+    picture().save(image)
+    assert rd.main(arguments(out, image)) == 0
+    kept = {lmbda: point_path(out / "a.b", "small", lmbda) for lmbda in LMBDAS}
+    made = {lmbda: read_point(path) for lmbda, path in kept.items()}
+    first = kept[LMBDAS[0]]
+    first.write_text(first.read_text().replace('"bytes": ', '"bytes": 9'))
+    assert read_point(first).bytes > made[LMBDAS[0]].bytes
+
+    def fit_nothing(*_: object) -> int:
+        raise AssertionError("every fit is there")
+
+    monkeypatch.setattr(rd, "measure", fit_nothing)
+    assert rd.main([*arguments(out, image), "--rewrite"]) == 0
+    for lmbda, point in made.items():
+        again = read_point(kept[lmbda])
+        assert (again.bytes, again.mse) == (point.bytes, point.mse)
+        assert again.fit_cpu_seconds == point.fit_cpu_seconds
 
 
 def test_other_images_settings_and_damaged_points_are_done_again(tmp_path: Path) -> None:

@@ -1,0 +1,217 @@
+"""Rounded latents that can be moved one by one, with all that depends on them kept up to date."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from givre.models.codec_model import CodecModel
+from givre.models.fused.latent_moves import count_all_bits, make_picture, try_moves
+from givre.models.fused.latent_responses import axis_responses, joined
+from givre.models.fused.module_parameters import parameters_of
+from givre.models.fused.move_rate import (
+    COLUMNS,
+    FEATURES,
+    HEIGHT,
+    LEVEL,
+    PLANE,
+    ROWS,
+    START,
+    WIDTH,
+    Integers,
+)
+from givre.models.fused.pixel_network import pixel_weights
+from givre.models.fused.pixel_products import Doubles, Floats
+from givre.models.ifce import feature_maps
+
+
+class MovedLatents:
+    """Latents of a model whose networks stay as they are.
+
+    Args:
+        model: the networks, on the CPU.
+        latents: (H_i, W_i) each, integers in float tensors, in the order of `model.grids`.
+        target: (1, C, H, W), normalised samples in [0, 1].
+        span: (C,), each channel's maximum minus minimum as a part of the full sample range.
+        coarsest: main grids of a higher level cannot be moved: a latent of theirs reaches far.
+
+    Attributes:
+        squared_error: of all samples, with the latents as they are.
+        bits: of all latents.
+    """
+
+    def __init__(
+        self,
+        model: CodecModel,
+        latents: Sequence[Tensor],
+        target: Tensor,
+        span: Tensor,
+        coarsest: int,
+    ) -> None:
+        self._grids = model.grids
+        self._movable = [g.hyper or g.level <= coarsest for g in model.grids]
+        responses = _responses(model, target.shape[2:], coarsest)
+        self._layout = _layout(model, coarsest)
+        self._symbols = np.concatenate([_array(y).reshape(-1) for y in latents])
+        self._entropy = _entropy_model(model, latents)
+        self._bits = np.empty_like(self._symbols)
+        count_all_bits(self._layout, self._symbols, self._bits, *self._entropy)
+        self._picture = _picture(model, latents, target, span)
+        self.squared_error = make_picture(*self._picture)
+        self.bits = float(self._bits.sum(dtype=np.float64))
+        self._responses = responses
+
+    def attempt(self, moves: Integers, expected: Floats, rate_weight: float, slack: float) -> int:
+        """Try moves in their order, keep those that lower the loss, and tell how many these were.
+
+        Args:
+            moves: (N, 4): grid, row, column and step. None may be of a grid beyond `coarsest`.
+            expected: (N,), a guess of how each changes the squared error.
+            rate_weight: squared error that a bit is worth.
+            slack: where the guess and the true bits come to more, the error is not looked at.
+
+        Raises:
+            ValueError: a grid cannot be moved.
+        """
+        for grid in np.unique(moves[:, 0]):
+            if not self._movable[grid]:
+                raise ValueError(f"latents of {self._grids[grid].label} reach too far to be moved")
+        changes: Doubles = np.zeros(2)
+        taken = try_moves(
+            self._layout,
+            self._symbols,
+            self._bits,
+            *self._entropy,
+            *self._picture,
+            *self._responses,
+            np.ascontiguousarray(moves, np.int64),
+            np.ascontiguousarray(expected, np.float32),
+            rate_weight,
+            slack,
+            changes,
+        )
+        self.squared_error += changes[0]
+        self.bits += changes[1]
+        return int(taken)
+
+    def latents(self) -> list[Tensor]:
+        """Copies of the latents as they are now, as they were given."""
+        sizes = [grid.size for grid in self._grids]
+        parts = torch.split(torch.from_numpy(self._symbols.copy()), sizes)
+        return [y.reshape(g.height, g.width) for y, g in zip(parts, self._grids, strict=True)]
+
+    def normalised(self) -> Tensor:
+        """The picture as it is now, normalised samples (1, C, H, W), not clamped."""
+        _, stages, stabilised, *_ = self._picture
+        return torch.from_numpy(stages[-1] + stabilised)[None]
+
+    def bits_of(self, grid: int) -> Floats:
+        """Bits of each latent of a grid, (H_i, W_i)."""
+        first, g = self._layout[grid, START], self._grids[grid]
+        return self._bits[first : first + g.size].reshape(g.height, g.width).copy()
+
+
+_Entropy = tuple[Floats, Integers, Floats, Floats, Floats, Floats]
+_Picture = tuple[
+    Floats, Floats, Floats, Floats, Floats, Floats, Floats, Floats, Floats, Floats, Floats, Floats
+]
+
+
+def _layout(model: CodecModel, coarsest: int) -> Integers:
+    """One row a grid, see `move_rate`."""
+    layout = np.full((len(model.grids), 8), -1, np.int64)
+    start = features = rows = columns = 0
+    for row, grid in zip(layout, model.grids, strict=True):
+        row[LEVEL], row[HEIGHT], row[WIDTH], row[START] = (
+            grid.level,
+            grid.height,
+            grid.width,
+            start,
+        )
+        start += grid.size
+        if not grid.hyper:
+            row[PLANE] = grid.level
+            if grid.level < model.arch.n_ifce:
+                row[FEATURES] = features
+                features += -(-grid.height // 2) * -(-grid.width // 2) * model.arch.n_features
+            if grid.level <= coarsest:
+                row[ROWS], row[COLUMNS] = rows, columns
+                rows, columns = rows + grid.height, columns + grid.width
+    return layout
+
+
+def _responses(
+    model: CodecModel, size: Sequence[int], coarsest: int
+) -> tuple[Integers, Floats, Integers, Floats]:
+    """Ends and factors of all rows, then of all columns, of the movable main grids."""
+    halves = [_array(p) for p in parameters_of(model.upsampling)]
+    n = len(model.upsampling.transposed)
+    levels = range(min(coarsest + 1, model.arch.n_levels))
+    rows, columns = (
+        joined([axis_responses(extent, level, halves[:n], halves[n:]) for level in levels])
+        for extent in size
+    )
+    return rows.ends, rows.factors, columns.ends, columns.factors
+
+
+def _entropy_model(model: CodecModel, latents: Sequence[Tensor]) -> _Entropy:
+    """Features, offsets, maps, and the ARM's hidden layers, their biases and its outputs."""
+    arch, arm = model.arch, model.arm
+    with torch.no_grad():
+        found = feature_maps(model.ifce, model.grids, latents)
+    pieces = [_array(f.permute(1, 2, 0)).reshape(-1) for f in found if f is not None]
+    features = np.concatenate(pieces) if pieces else np.zeros(0, np.float32)
+    maps = np.zeros((arch.n_ifce, len(model.grids), arch.n_features), np.float32)
+    for finer, layer in enumerate(model.ifce):
+        maps[finer, finer + 1 :] = _array(layer.get_parameter("weight")).T
+    width = arch.context_width
+    padded = -(-width // 4) * 4
+    hidden = np.zeros((arch.n_arm_hidden, padded, padded), np.float32)
+    bias = np.zeros((arch.n_arm_hidden, padded), np.float32)
+    for i, layer in enumerate(arm.hidden):
+        hidden[i, :width, :width] = _array(layer.get_parameter("weight")) + np.eye(width)
+        bias[i, :width] = _array(layer.get_parameter("bias"))
+    output = np.zeros((5, padded), np.float32)
+    output[:2, :width] = _array(arm.output.weight)
+    output[2:4, :width] = _array(arm.stabiliser.weight)
+    output[4, :2] = _array(arm.output.bias)
+    return features, np.array(arm.offsets, np.int64), maps, hidden, bias, output
+
+
+def _picture(
+    model: CodecModel, latents: Sequence[Tensor], target: Tensor, span: Tensor
+) -> _Picture:
+    """Arguments of `make_picture`."""
+    with torch.no_grad():
+        dense = _array(model.dense(latents)[0])
+    channels, height, width = target.shape[1:]
+    synthesis = model.synthesis
+    hidden, hidden_bias, output, output_bias, *layers, stabiliser = (
+        _array(p) for p in parameters_of(synthesis)
+    )
+    pixel = pixel_weights(
+        hidden[:, :, 0, 0], hidden_bias, output[:, :, 0, 0], output_bias, stabiliser[:, :, 0, 0]
+    )
+    n = len(layers) // 2
+    return (
+        dense,
+        np.empty((n + 1, channels, height, width), np.float32),
+        np.empty((channels, height, width), np.float32),
+        np.zeros((1, height, width), np.float32),
+        _array(target[0]),
+        _array(span),
+        pixel.hidden,
+        pixel.output,
+        pixel.output_bias,
+        pixel.stabiliser,
+        np.array(layers[::2], np.float32).reshape(n, channels, channels, 9),
+        np.array(layers[1::2], np.float32).reshape(n, channels),
+    )
+
+
+def _array(tensor: Tensor) -> Floats:
+    array: Floats = np.ascontiguousarray(tensor.detach().numpy(), np.float32)
+    return array
