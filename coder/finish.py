@@ -23,8 +23,9 @@ from givre.models.codec_model import CodecModel
 _FEWEST_STEPS = 250
 """Moving the latents of a shorter fit takes too long next to the fit itself."""
 
-_PASSES_BEFORE, _PASSES_AFTER = 1, 1
-"""Over the latents, before and after the networks are quantised."""
+_PASSES = 1
+"""Over the latents, before the networks are quantised and again after it. With twice as many the
+loss falls by another 0.1 %."""
 
 
 def finish_fit(fit: Fit, target: Target) -> tuple[Fit, QuantisedParameters]:
@@ -41,9 +42,9 @@ def finish_fit(fit: Fit, target: Target) -> tuple[Fit, QuantisedParameters]:
     """
     if fit.steps < _FEWEST_STEPS or fit.settings.kernels == "reference":
         return fit, quantise_fit(fit, target)
-    fit = _moved(fit, fit.parameters, target, _PASSES_BEFORE)
+    fit = _moved(fit, fit.parameters, target)
     quantised = quantise_fit(fit, target)
-    return _moved(fit, quantised.values(fit.architecture), target, _PASSES_AFTER), quantised
+    return _moved(fit, quantised.values(fit.architecture), target), quantised
 
 
 def quantise_fit(fit: Fit, target: Target) -> QuantisedParameters:
@@ -52,9 +53,7 @@ def quantise_fit(fit: Fit, target: Target) -> QuantisedParameters:
         return quantise_parameters(fit, target, resolve_threads(fit.settings.threads))
 
 
-def _moved(
-    fit: Fit, values: Mapping[str, Tensor | NDArray[np.float64]], target: Target, passes: int
-) -> Fit:
+def _moved(fit: Fit, values: Mapping[str, Tensor | NDArray[np.float64]], target: Target) -> Fit:
     """The fit with its latents moved to suit given networks."""
     model = CodecModel(fit.architecture, fit.width, fit.height)
     model.load_state_dict({name: torch.as_tensor(value) for name, value in values.items()})
@@ -64,5 +63,5 @@ def _moved(
         settings.kernels, torch.device("cpu"), resolve_threads(settings.threads)
     )
     with torch_threads(1):
-        moved = descend(model, latents, target, settings.lmbda, kernels, passes, settings.seed)
+        moved = descend(model, latents, target, settings.lmbda, kernels, _PASSES, settings.seed)
     return replace(fit, latents=[latent.to(torch.int8) for latent in moved])

@@ -29,6 +29,19 @@ def _bits(mass: np.float32, predicted: np.float32) -> np.float32:
     return -log2(max(mass, _LEAST_MASS)) if not np.isnan(predicted) else predicted
 
 
+@compiled(fastmath=FLAGS, inline="always")
+def latent_bits(symbol: np.float32, mean: np.float32, raw: np.float32) -> np.float32:
+    """Bits of a latent, from the ARM's outputs: mean, and log-scale before shift and clamp."""
+    log_scale = min(max(raw - _SHIFT, -_LIMIT), _LIMIT)
+    inverse = exp(-log_scale)
+    distance = abs(symbol - mean)
+    inner = distance - _HALF
+    far = exp(-(distance + _HALF) * inverse)
+    near = exp(-abs(inner) * inverse)
+    mass = _HALF * (near - far) if inner > _ZERO else _ONE - _HALF * (near + far)
+    return _bits(mass, mean + raw)
+
+
 @compiled(fastmath=FLAGS)
 def block_bits(symbols: Floats, predicted: Floats, bits: Floats) -> None:
     """Bits of BLOCK latents.
@@ -40,14 +53,7 @@ def block_bits(symbols: Floats, predicted: Floats, bits: Floats) -> None:
         bits: block of 1 row, written.
     """
     for p in range(BLOCK):
-        log_scale = min(max(predicted[BLOCK + p] - _SHIFT, -_LIMIT), _LIMIT)
-        inverse = exp(-log_scale)
-        distance = abs(symbols[p] - predicted[p])
-        inner = distance - _HALF
-        far = exp(-(distance + _HALF) * inverse)
-        near = exp(-abs(inner) * inverse)
-        mass = _HALF * (near - far) if inner > _ZERO else _ONE - _HALF * (near + far)
-        bits[p] = _bits(mass, predicted[p] + predicted[BLOCK + p])
+        bits[p] = latent_bits(symbols[p], predicted[p], predicted[BLOCK + p])
 
 
 @compiled(fastmath=FLAGS)

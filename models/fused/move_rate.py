@@ -9,10 +9,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from givre.models.arm import LOG_SCALE_LIMIT, LOG_SCALE_SHIFT, MAX_BITS
 from givre.models.fused.kernel import compiled
+from givre.models.fused.laplace import latent_bits
 from givre.models.fused.pixel_products import FLAGS, Floats
-from givre.models.fused.vector_math import exp, log2
 
 Integers = NDArray[np.int64]
 
@@ -24,12 +23,7 @@ LEVEL, HEIGHT, WIDTH, START, FEATURES, PLANE, ROWS, COLUMNS = range(8)
 arrays, that of the first feature or -1, the channel of the dense representation or -1, and the
 indices of the responses of its first row and its first column."""
 
-_SHIFT = np.float32(LOG_SCALE_SHIFT)
-_LIMIT = np.float32(LOG_SCALE_LIMIT)
-_LEAST_MASS = np.float32(2.0**-MAX_BITS)
 _ZERO = np.float32(0)
-_HALF = np.float32(0.5)
-_ONE = np.float32(1)
 
 
 @compiled(fastmath=FLAGS)
@@ -102,14 +96,7 @@ def _predict(hidden: Floats, bias: Floats, output: Floats, blocks: Floats) -> No
 def _bits(symbols: Floats, predicted: Floats, bits: Floats) -> None:
     """Bits of a block, as `givre.models.arm.laplace_bits` has them."""
     for p in range(LANES):
-        log_scale = min(max(predicted[LANES + p] - _SHIFT, -_LIMIT), _LIMIT)
-        inverse = exp(-log_scale)
-        distance = abs(symbols[p] - predicted[p])
-        inner = distance - _HALF
-        far = exp(-(distance + _HALF) * inverse)
-        near = exp(-abs(inner) * inverse)
-        mass = _HALF * (near - far) if inner > _ZERO else _ONE - _HALF * (near + far)
-        bits[p] = -log2(max(mass, _LEAST_MASS))
+        bits[p] = latent_bits(symbols[p], predicted[p], predicted[LANES + p])
 
 
 @compiled(fastmath=FLAGS)
