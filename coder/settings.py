@@ -38,6 +38,7 @@ class FitSettings:
         threads: 0 for all cores. Two fits agree to the byte when the threads agree.
         device: where to fit, as torch names it.
         kernels: what computes, `reference` (plain torch), `fused` (compiled, CPU only) or `auto`.
+            Only compiled kernels can move single latents after the fit.
         ups_init: interpolation that the upsampling filters start from, one of
             `initial_kernels.INITIAL_KERNELS`; None for the rule by their size. It only starts the
             fit: filters are learned, and the file holds the learned ones.
