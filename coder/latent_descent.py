@@ -24,6 +24,9 @@ from givre.models.codec_model import CodecModel
 
 _log = logging.getLogger(__name__)
 
+_AT_ONCE = 1 << 14
+"""Moves that are tried in one call."""
+
 _NEIGHBOURS_BITS = 2.0
 """What a move may well save in the bits of others, by the change of their contexts."""
 
@@ -89,9 +92,14 @@ def descend(
                 continue
             for step in (-1, 1):
                 candidates, expected = _candidates(moves, grid, step, guess, weight, descent)
-                taken += moves.attempt(candidates, expected, weight, descent.slack * weight)
+                # In pieces, for an interrupt waits until a kernel is done.
+                for first in range(0, len(candidates), _AT_ONCE):
+                    piece = slice(first, first + _AT_ONCE)
+                    taken += moves.attempt(
+                        candidates[piece], expected[piece], weight, descent.slack * weight
+                    )
         after = moves.squared_error + weight * moves.bits
-        _log.debug("%d latents moved, loss %.3f %%", taken, 100 * (after / before - 1))
+        _log.debug("%d latents moved: error and weighted bits %g -> %g", taken, before, after)
     return moves.latents()
 
 
@@ -113,12 +121,14 @@ class _Guess:
         self._slopes = self._slopes_towards(target.normalised)
         picture = moves.normalised().clamp(0, 1)
         squares = [torch.zeros_like(slope) for slope in self._slopes]
+        span = self._span[:, None, None]
         for _ in range(probes):
             # Against a target that is off by random signs, the slope is twice a random
             # combination of the samples' slopes; its square is on average four times the sum of
             # their squares, which is twice the curvature (Hutchinson).
             signs = torch.randint(0, 2, picture.shape, generator=generator) * 2.0 - 1
-            off = picture - signs / self._span[:, None, None]
+            # A channel that is the same everywhere has no span, and no error.
+            off = picture - torch.where(span > 0, signs / span, 0.0)
             for i, slope in enumerate(self._slopes_towards(off)):
                 squares[i] += slope.square() / (4 * probes)
         self._squares = [_smooth(total) for total in squares]

@@ -13,6 +13,7 @@ from model_cases import lively_model
 from numpy.typing import NDArray
 from torch import Tensor
 
+from givre.coder.decoder import decode_samples
 from givre.coder.encoder import encode_fit
 from givre.coder.finish import finish_fit, quantise_fit
 from givre.coder.kernels import REFERENCE, choose_kernels
@@ -24,7 +25,7 @@ from givre.models.architecture import NAMED_POINTS, Architecture
 from givre.models.codec_model import CodecModel
 from givre.models.fused.latent_responses import axis_responses
 from givre.models.fused.moved_latents import MovedLatents
-from givre.models.geometry import LATENT_MAX
+from givre.models.geometry import LATENT_MAX, grids
 from givre.models.synthesis import distortion
 
 COARSEST = 3
@@ -251,7 +252,7 @@ def test_plain_torch_cannot_move_single_latents() -> None:
 def photograph() -> NDArray[np.uint8]:
     generator = np.random.default_rng(3)
     rows, columns = np.mgrid[:40, :56]
-    waves = np.sin(rows / 5)[..., None] + np.cos(columns / (4, 7, 9)[0])[..., None]
+    waves = (np.sin(rows / 5) + np.cos(columns / 4))[..., None]
     noise = generator.normal(0, 0.2, (40, 56, 3))
     return np.clip(128 + 40 * (waves + noise), 0, 255).astype(np.uint8)
 
@@ -268,6 +269,21 @@ def test_finishing_a_fit_lowers_the_loss_of_its_file() -> None:
     again, same = finish_fit(replace(fit, settings=replace(fit.settings, threads=2)), target)
     assert all(torch.equal(a, b) for a, b in zip(moved.latents, again.latents, strict=True))
     assert same.exponents == quantised.exponents
+
+
+def test_a_channel_without_span_does_not_keep_the_others_from_moving() -> None:
+    opaque = np.dstack([photograph(), np.full((40, 56), 255, np.uint8)])
+    fit = overfit(opaque, FitSettings(lmbda=1e-3, steps=30, complexity="lop", threads=1))
+    moved, _ = finish_fit(replace(fit, steps=250), make_target(opaque))
+    main = [i for i, g in enumerate(grids(fit.architecture, 56, 40)) if not g.hyper]
+    assert any(not torch.equal(moved.latents[i], fit.latents[i]) for i in main)
+
+
+def test_a_constant_image_is_finished() -> None:
+    samples = np.full((9, 12, 3), 77, np.uint8)
+    fit = overfit(samples, FitSettings(lmbda=1e-3, steps=5, complexity="lop", threads=1))
+    data = encode_fit(replace(fit, steps=250), samples).data
+    assert np.array_equal(decode_samples(data), samples)
 
 
 @pytest.mark.parametrize("change", [{"steps": 10}, {"kernels": "reference"}])
