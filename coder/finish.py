@@ -16,7 +16,7 @@ from givre.coder.kernels import choose_kernels
 from givre.coder.latent_descent import descend
 from givre.coder.normalisation import Target
 from givre.coder.quantise import quantise_parameters
-from givre.coder.settings import resolve_threads
+from givre.coder.settings import FitSettings, resolve_threads
 from givre.coder.torch_threads import torch_threads
 from givre.models.codec_model import CodecModel
 
@@ -31,8 +31,6 @@ loss falls by another 0.1 %."""
 def finish_fit(fit: Fit, target: Target) -> tuple[Fit, QuantisedParameters]:
     """Move the latents, quantise the networks, and move the latents to suit these.
 
-    Plain torch has no single moves: with the kernels `reference` the latents stay as fitted.
-
     Args:
         fit: the outcome of `overfit`.
         target: the image it was fitted to.
@@ -40,11 +38,20 @@ def finish_fit(fit: Fit, target: Target) -> tuple[Fit, QuantisedParameters]:
     Returns:
         The fit with the latents, and the networks, as the file will hold them. Deterministic.
     """
-    if fit.steps < _FEWEST_STEPS or fit.settings.kernels == "reference":
-        return fit, quantise_fit(fit, target)
-    fit = _moved(fit, fit.parameters, target)
+    fit = move_latents(fit, fit.parameters, target)
     quantised = quantise_fit(fit, target)
-    return _moved(fit, quantised.values(fit.architecture), target), quantised
+    return move_latents(fit, quantised.values(fit.architecture), target), quantised
+
+
+def expected_saving(settings: FitSettings) -> float:
+    """Part of the latents' bits that `move_latents` is expected to save.
+
+    It was 2.3 to 3.7 % after 250 steps, 1.6 to 2.5 % after 500 and 1.3 to 1.7 % after 1,000, on
+    crops of photographs at lambda 0.004 to 0.0004.
+    """
+    if not _moves(settings, settings.steps):
+        return 0.0
+    return float(0.03 * (250 / settings.steps) ** 0.55)
 
 
 def quantise_fit(fit: Fit, target: Target) -> QuantisedParameters:
@@ -53,15 +60,31 @@ def quantise_fit(fit: Fit, target: Target) -> QuantisedParameters:
         return quantise_parameters(fit, target, resolve_threads(fit.settings.threads))
 
 
-def _moved(fit: Fit, values: Mapping[str, Tensor | NDArray[np.float64]], target: Target) -> Fit:
-    """The fit with its latents moved to suit given networks."""
+def move_latents(
+    fit: Fit, values: Mapping[str, Tensor | NDArray[np.float64]], target: Target
+) -> Fit:
+    """The fit with single latents moved to suit given networks, unless it was a short one.
+
+    Plain torch has no single moves: with the kernels `reference` the latents stay as fitted.
+
+    Args:
+        fit: its latents are moved.
+        values: the networks' parameters by name.
+        target: the image it was fitted to.
+    """
+    settings = fit.settings
+    if not _moves(settings, fit.steps):
+        return fit
     model = CodecModel(fit.architecture, fit.width, fit.height)
     model.load_state_dict({name: torch.as_tensor(value) for name, value in values.items()})
     latents = [latent.to(torch.float32) for latent in fit.latents]
-    settings = fit.settings
     kernels = choose_kernels(
         settings.kernels, torch.device("cpu"), resolve_threads(settings.threads)
     )
     with torch_threads(1):
         moved = descend(model, latents, target, settings.lmbda, kernels, _PASSES, settings.seed)
     return replace(fit, latents=[latent.to(torch.int8) for latent in moved])
+
+
+def _moves(settings: FitSettings, steps: int) -> bool:
+    return steps >= _FEWEST_STEPS and settings.kernels != "reference"

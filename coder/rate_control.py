@@ -14,8 +14,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from math import exp, isfinite, log, pi, sin, sqrt
+from math import exp, isfinite, log, sqrt
 
+from givre.coder.schedule import Recipe, learning_left
 from givre.errors import UsageError
 
 LMBDA_LOWEST, LMBDA_HIGHEST = 1e-6, 10.0
@@ -199,10 +200,11 @@ def pending_fall(goal: Goal, share: float, lmbda: float, bpp: float, steps: int)
 def susceptibility(share: float) -> float:
     """Part of a change of lambda at a share of the schedule that still takes effect, 0 to 1.
 
-    It goes with the root of the learning rate that is left of the cosine.
+    It goes with the learning rates that are left. Late changes have more effect than these alone
+    would give, for single latents are moved after the fit.
     """
-    left = 0.5 * (1 - share) - sin(pi * share) / (2 * pi)
-    return min(1.0, 1.25 * sqrt(max(left, 0.0)))
+    left = learning_left(Recipe(), share)
+    return min(1.0, max(1.25 * sqrt(left), 0.84 * sqrt(sqrt(left))))
 
 
 def adjusted_lmbda(
@@ -298,5 +300,9 @@ def at_limit(lmbda: float, excess: float) -> bool:
 
 
 def parameter_bits_guess(total_bits: float, n_parameters: int) -> float:
-    """Bits of the parameters in a file of so many bits, before they are quantised."""
-    return 4.5 * n_parameters * min(1.0, exp(0.75 * log(total_bits / 1e5)))
+    """Bits of the parameters in a file of so many bits, before they are quantised.
+
+    An eighth of a small file; beyond some 4,000 bytes they grow more slowly.
+    """
+    relative = total_bits / 34_000
+    return 1.7 * n_parameters * min(relative, exp(0.4 * log(relative)))

@@ -67,7 +67,7 @@ def plan_step(recipe: Recipe, step: int, steps: int) -> StepPlan:
     """
     share = step / steps
     warmup = min(recipe.warmup_steps, steps // 10)
-    left = (0.5 * (1 + cos(pi * share))) ** recipe.decay_power
+    left = _decay(recipe, share)
     rate = _linear(recipe.final_learning_rate, recipe.learning_rate, left)
     return StepPlan(
         learning_rate=rate * min(1.0, (step + 1) / (warmup + 1)),
@@ -76,6 +76,23 @@ def plan_step(recipe: Recipe, step: int, steps: int) -> StepPlan:
         rate=_linear(recipe.rate_start, 1.0, min(1.0, share / recipe.rate_share)),
         validate=(step + 1) % recipe.validation_interval == 0 or step + 1 == steps,
     )
+
+
+def learning_left(recipe: Recipe, share: float) -> float:
+    """Sum of the learning rates from a share of the schedule to its end.
+
+    In units of the first one times the number of steps: 0.5 for all of a plain cosine.
+    """
+    ends = [share + (1 - share) * i / _INTERVALS for i in range(_INTERVALS + 1)]
+    heights = [_decay(recipe, end) for end in ends]
+    return (sum(heights) - 0.5 * (heights[0] + heights[-1])) * (1 - share) / _INTERVALS
+
+
+_INTERVALS = 64
+
+
+def _decay(recipe: Recipe, share: float) -> float:
+    return float((0.5 * (1 + cos(pi * min(share, 1.0)))) ** recipe.decay_power)
 
 
 def _linear(start: float, end: float, share: float) -> float:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from givre.coder.finish import expected_saving
 from givre.coder.fit import architecture_for
 from givre.coder.overfit import start_fit
 from givre.coder.prior import PRIOR_LMBDAS
@@ -43,9 +44,13 @@ def starting_lmbda(
 
 
 def other_bits(goal: Goal, settings: FitSettings, samples: NDArray[np.uint8]) -> float:
-    """Guess of the bits of header and parameters in the file that the goal asks for."""
+    """Guess of the bits of header and parameters in the file that the goal asks for.
+
+    What is saved by moving single latents at the end is taken off.
+    """
     height, width, channels = samples.shape
     total = 8 * goal.value if goal.kind == "size" else goal.value * height * width
     specs = tensor_specs(architecture_for(settings, width, height, channels))
     n_parameters = sum(int(np.prod(spec.shape)) for spec in specs)
-    return _HEADER_BITS + parameter_bits_guess(total, n_parameters)
+    other = _HEADER_BITS + parameter_bits_guess(total, n_parameters)
+    return other - expected_saving(settings) * max(0.0, total - other)

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from givre.bitstream.parameters import QuantisedParameters
 from givre.coder.encoder import Encoded, encode_fit
-from givre.coder.finish import quantise_fit
+from givre.coder.finish import move_latents, quantise_fit
 from givre.coder.fit import Fit, image_digest
 from givre.coder.normalisation import check_samples, make_target
 from givre.coder.overfit import fitting_threads, start_fit
@@ -202,7 +202,8 @@ class _Pursuit:
     def _write(self, networks: dict[str, Tensor], quantised: QuantisedParameters) -> float:
         """Write the file of the present latents and return its excess."""
         found = self._evaluate()
-        fit = self._fit(networks, found)
+        values = quantised.values(self._trainer.model.arch)
+        fit = move_latents(self._fit(networks, found), values, self._target)
         encoded = encode_fit(fit, self._samples, quantised)
         seconds = perf_counter() - self._started
         report = replace(encoded.report, seconds=seconds)

@@ -30,7 +30,7 @@ from givre.coder.rate_control import (
     first_lmbda,
     susceptibility,
 )
-from givre.coder.schedule import Recipe, plan_step
+from givre.coder.schedule import Recipe, learning_left, plan_step
 from givre.coder.settings import FitSettings
 from givre.coder.targeted_encode import encode_to_goal
 from givre.coder.trainer import Trainer
@@ -119,6 +119,15 @@ def test_lambda_changes_by_little_and_stays_in_its_range(
     assert abs(log(found / lmbda)) <= 0.8 + 1e-9
     more = adjusted_lmbda(goal, lmbda, excess + 0.5, share, 1.0, 500)
     assert more >= found  # a larger or better file never lowers lambda
+
+
+@pytest.mark.parametrize("power", [0.5, 0.7, 1.0, 2.0])
+@pytest.mark.parametrize("share", [0.0, 0.35, 0.9, 1.0])
+def test_what_is_left_of_the_learning_rate_is_its_sum(power: float, share: float) -> None:
+    recipe = Recipe(learning_rate=1.0, final_learning_rate=0.0, decay_power=power, warmup_steps=0)
+    steps = 4000
+    rates = [plan_step(recipe, i, steps).learning_rate for i in range(int(share * steps), steps)]
+    assert learning_left(recipe, share) == pytest.approx(sum(rates) / steps, abs=1e-3)
 
 
 def test_lambda_counts_for_less_towards_the_end() -> None:
