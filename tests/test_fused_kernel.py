@@ -302,7 +302,7 @@ def test_compilation_is_announced_once(
         assert modules(7).doubled(1) == 16
         assert modules(8).doubled(1) == 18
     assert [record.message for record in caplog.records] == [
-        "compiling kernels for this machine, once; it takes some 20 seconds"
+        "compiling kernels for this machine, once; it takes about a minute"
     ]
     caplog.clear()
     monkeypatch.setattr(kernel, "_announced", threading.Event())

@@ -215,7 +215,7 @@ def _announcement(listener: type[Any]) -> Any:
         def on_start(self, event: object) -> None:
             if not _announced.is_set():
                 _announced.set()
-                _log.info("compiling kernels for this machine, once; it takes some 20 seconds")
+                _log.info("compiling kernels for this machine, once; it takes about a minute")
 
         def on_end(self, event: object) -> None:
             pass
