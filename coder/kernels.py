@@ -42,6 +42,10 @@ class SingleMoves(Protocol):
         """The latents as they are now."""
         ...
 
+    def latents_of(self, grid: int) -> NDArray[np.float32]:
+        """Those of one grid."""
+        ...
+
     def normalised(self) -> Tensor:
         """The picture as it is now, (1, C, H, W)."""
         ...

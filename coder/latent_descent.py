@@ -153,7 +153,7 @@ def _candidates(
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Moves of a grid's latents by `step`, (N, 4), and how each may change the error, (N,)."""
     bits, change = moves.bits_of(grid), guess.change(grid, step)
-    wanted = (moves.latents()[grid].numpy() != 0) | (bits > descent.silent)
+    wanted = (moves.latents_of(grid) != 0) | (bits > descent.silent)
     if change is None:
         change = np.zeros_like(bits)
     else:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from givre.models.fused.kernel import compiled
-from givre.models.fused.move_rate import LANES, Integers, add_lanes
+from givre.models.fused.move_rate import LANES, Integers, add_lanes, fill_lanes
 from givre.models.fused.pixel_products import FLAGS, Floats
 
 _ZERO = np.float32(0)
@@ -64,19 +64,13 @@ def add_response(
 
 
 @compiled(fastmath=FLAGS)
-def _fill(row: Floats, value: np.float32) -> None:
-    for p in range(LANES):
-        row[p] = value
-
-
-@compiled(fastmath=FLAGS)
 def _weigh(hidden: Floats, output: Floats, output_bias: Floats, x: Floats, out: Floats) -> None:
     """Hidden and output layer of LANES pixels."""
     a = np.empty(LANES, np.float32)
     for c in range(len(output_bias)):
-        _fill(out[c * LANES :], output_bias[c])
+        fill_lanes(out[c * LANES :], output_bias[c])
     for j in range(len(hidden)):
-        _fill(a, _ZERO)
+        fill_lanes(a, _ZERO)
         add_lanes(hidden[j], x, a)
         for c in range(len(output_bias)):
             weight, row = output[c, j], out[c * LANES :]
@@ -100,7 +94,7 @@ def _synthesise_patch(
     n_levels, n_channels = len(dense), len(features)
     out, linear = np.empty(4 * LANES, np.float32), np.empty(LANES, np.float32)
     for k in range(hidden.shape[1]):
-        _fill(x[k * LANES :], _ONE if k == n_levels else _ZERO)
+        fill_lanes(x[k * LANES :], _ONE if k == n_levels else _ZERO)
     for r in range(patch[0], patch[1]):
         for first in range(patch[2], patch[3], LANES):
             n = min(LANES, patch[3] - first)
@@ -109,7 +103,7 @@ def _synthesise_patch(
                     x[k * LANES + p] = dense[k, r, first + p]
             _weigh(hidden, output, output_bias, x, out)
             for c in range(n_channels):
-                _fill(linear, _ZERO)
+                fill_lanes(linear, _ZERO)
                 add_lanes(stabiliser[c], x, linear)
                 for p in range(n):
                     features[c, r, first + p] = out[c * LANES + p]

@@ -53,6 +53,13 @@ def _gather(
 
 
 @compiled(fastmath=FLAGS)
+def fill_lanes(row: Floats, value: np.float32) -> None:
+    """Set all of a row of lanes."""
+    for p in range(LANES):
+        row[p] = value
+
+
+@compiled(fastmath=FLAGS)
 def add_lanes(weight: Floats, x: Floats, out: Floats) -> None:
     """Add to a row of lanes the rows of x, a multiple of 4 of them, times their weights."""
     for k in range(0, len(weight), 4):
@@ -77,17 +84,13 @@ def _predict(hidden: Floats, bias: Floats, output: Floats, blocks: Floats) -> No
     for layer in range(n_layers):
         for j in range(width):
             out = y[j * LANES :]
-            start = bias[layer, j]
-            for p in range(LANES):
-                out[p] = start
+            fill_lanes(out, bias[layer, j])
             add_lanes(hidden[layer, j], h, out)
         for k in range(width * LANES):
             h[k] = _ZERO if y[k] < _ZERO else y[k]
     for j in range(2):
         out = y[j * LANES :]
-        start = output[4, j]
-        for p in range(LANES):
-            out[p] = start
+        fill_lanes(out, output[4, j])
         add_lanes(output[j], h, out)
         add_lanes(output[2 + j], x, out)
 

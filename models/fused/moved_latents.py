@@ -53,7 +53,7 @@ class MovedLatents:
     ) -> None:
         self._grids = model.grids
         self._movable = [g.hyper or g.level <= coarsest for g in model.grids]
-        responses = _responses(model, target.shape[2:], coarsest)
+        self._responses = _responses(model, target.shape[2:], coarsest)
         self._layout = _layout(model, coarsest)
         self._symbols = np.concatenate([_array(y).reshape(-1) for y in latents])
         self._entropy = _entropy_model(model, latents)
@@ -62,7 +62,6 @@ class MovedLatents:
         self._picture = _picture(model, latents, target, span)
         self.squared_error = make_picture(*self._picture)
         self.bits = float(self._bits.sum(dtype=np.float64))
-        self._responses = responses
 
     def attempt(self, moves: Integers, expected: Floats, rate_weight: float, slack: float) -> int:
         """Try moves in their order, keep those that lower the loss, and tell how many these were.
@@ -99,19 +98,25 @@ class MovedLatents:
 
     def latents(self) -> list[Tensor]:
         """Copies of the latents as they are now, as they were given."""
-        sizes = [grid.size for grid in self._grids]
-        parts = torch.split(torch.from_numpy(self._symbols.copy()), sizes)
-        return [y.reshape(g.height, g.width) for y, g in zip(parts, self._grids, strict=True)]
+        return [torch.from_numpy(self.latents_of(grid)) for grid in range(len(self._grids))]
 
     def normalised(self) -> Tensor:
         """The picture as it is now, normalised samples (1, C, H, W), not clamped."""
         _, stages, stabilised, *_ = self._picture
         return torch.from_numpy(stages[-1] + stabilised)[None]
 
+    def latents_of(self, grid: int) -> Floats:
+        """The latents of one grid as they are now, (H_i, W_i)."""
+        return self._part(self._symbols, grid)
+
     def bits_of(self, grid: int) -> Floats:
         """Bits of each latent of a grid, (H_i, W_i)."""
+        return self._part(self._bits, grid)
+
+    def _part(self, values: Floats, grid: int) -> Floats:
+        """A copy of what belongs to a grid."""
         first, g = self._layout[grid, START], self._grids[grid]
-        return self._bits[first : first + g.size].reshape(g.height, g.width).copy()
+        return values[first : first + g.size].reshape(g.height, g.width).copy()
 
 
 _Entropy = tuple[Floats, Integers, Floats, Floats, Floats, Floats]
