@@ -58,7 +58,7 @@ class FusedFittedLatents:
         spares them most of their waiting for each other, which counts on small images.
         """
         inner, threads, buffers = self._inner, self._threads, self._buffers
-        latents = [y.detach().numpy() for y in inner.proxies]
+        latents = inner.arrays
         rate = RateBackward(model, latents, rate_weight, threads, buffers)
         together(
             (lambda: self._distortion_backward(model, latents, target, span), rate.visit), threads

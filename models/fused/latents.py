@@ -37,6 +37,7 @@ class FusedLatents:
         latents: the fitted latents, before the gain, (H_i, W_i) each.
         proxies: what the last `proxy` or `update` made of them, (H_i, W_i) each; leaf tensors
             whose `.grad` is a view of `gradient`.
+        arrays: the same as arrays.
         gradient: of all grids, flat, with respect to `proxies`; an update uses it and sets it to
             zero.
         gradients: the same as arrays (H_i, W_i).
@@ -50,6 +51,7 @@ class FusedLatents:
         self.latents = _views(self._u, shapes)
         self._means, self._squares = _views(self._mean, shapes), _views(self._square, shapes)
         self.proxies = [y.requires_grad_() for y in _views(self._y, shapes)]
+        self.arrays: list[Floats] = [y.detach().numpy() for y in self.proxies]
         self._grads = _views(self.gradient, shapes)
         self.gradients: list[Floats] = [grad.numpy() for grad in self._grads]
         self._tasks = _tasks(shapes)

@@ -83,16 +83,17 @@ class RateBackward:
         threads: int,
         buffers: Buffers,
     ) -> None:
-        self._parameters = _parameters(model)
-        self._packed = _packed(model.arch, model.grids, self._parameters)
-        self._latents, self._scale = latents, scale
+        self._model, self._latents, self._scale = model, latents, scale
         self._threads, self._buffers = threads, buffers
+        self._packed: EntropyModel
         self._found: RateGradient
 
     def visit(self) -> None:
         """Visit all grids and find the gradient by the parameters."""
+        parameters = _parameters(self._model)
+        self._packed = _packed(self._model.arch, self._model.grids, parameters)
         self._found = rate_gradient(self._packed, self._latents, self._threads, self._buffers)
-        for parameter, gradient in zip(self._parameters, self._found.parameters, strict=True):
+        for parameter, gradient in zip(parameters, self._found.parameters, strict=True):
             parameter.grad = torch.from_numpy(gradient * np.float32(self._scale))
 
     def add_to(self, gradient: Floats) -> None:

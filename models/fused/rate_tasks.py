@@ -25,7 +25,7 @@ from givre.models.fused.pool import Batches, join
 from givre.models.fused.rate_layout import GridPlace, Layout, layout
 from givre.models.geometry import Grid
 
-_BATCH = 1 << 12
+_BATCH = 1 << 13
 """Latents, with the padding of their rows, that a batch has at least."""
 
 _COLLECTED = 1 << 15

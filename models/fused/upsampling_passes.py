@@ -15,6 +15,7 @@ from givre.models.fused.buffers import Buffers
 from givre.models.fused.coarse_stages import CoarseStages
 from givre.models.fused.filter_taps import FilterGradients, whole_filters
 from givre.models.fused.plane_filters import (
+    BLOCK_ROWS,
     double_planes,
     double_planes_adjoint,
     n_items,
@@ -26,6 +27,13 @@ from givre.models.fused.row_filters import Doubles, Floats
 
 SMALL_STAGE = 1 << 15
 """Output samples up to which a stage is done sooner than a second thread has started."""
+
+
+_FORWARD_SAMPLES = 1 << 14
+"""Low-resolution samples of a chunk, at least, or it takes less time than its call."""
+
+_ADJOINT_SAMPLES = 1 << 13
+"""The same for the adjoint, which does more with each."""
 
 
 class UpsamplingPasses:
@@ -116,7 +124,8 @@ def _forward_stage(
             first = max(first - n_double, 0)
             sharpen_planes(fresh, out[:n_fresh], preconcat, first, last - n_double)
 
-    run(work, n_double + n_items(*fresh.shape[:2]), threads)
+    grain = _few_items(low, _FORWARD_SAMPLES)
+    run(work, n_double + n_items(*fresh.shape[:2]), threads, grain)
 
 
 def _adjoint_stage(
@@ -145,5 +154,10 @@ def _adjoint_stage(
             end = last - n_double
             sharpen_planes_adjoint(fresh, grad, grad_fresh, preconcat, parts_sharpen, start, end)
 
-    run(work, n_double + n_sharpen, threads)
+    run(work, n_double + n_sharpen, threads, _few_items(low, _ADJOINT_SAMPLES))
     return parts_double.sum(axis=0), parts_sharpen.sum(axis=0)
+
+
+def _few_items(low: Floats, samples: int) -> int:
+    """Least number of items in a chunk of a stage whose low resolution is (P, h, w)."""
+    return -(-samples // (BLOCK_ROWS * low.shape[2]))
