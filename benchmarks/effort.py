@@ -18,6 +18,7 @@ from tempfile import TemporaryDirectory
 
 import tables
 from bd_rate import bd_rate
+from crops import central_square
 from PIL import Image
 from rd import do_all, plan
 from rd_points import Point, measure, pending, read_point
@@ -29,10 +30,8 @@ from givre.coder.settings import EFFORT_STEPS, resolve_threads
 
 def crop(photo: Path, size: int, folder: Path) -> Path:
     """Write the central square of a photograph; returns its path."""
-    picture = Image.open(photo).convert("RGB")
-    left, top = (picture.width - size) // 2, (picture.height - size) // 2
     path = folder / f"{photo.stem}.png"
-    picture.crop((left, top, left + size, top + size)).save(path)
+    Image.fromarray(central_square(photo, size)).save(path)
     return path
 
 

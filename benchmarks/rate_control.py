@@ -21,8 +21,8 @@ from time import process_time
 import numpy as np
 import tables
 import torch
+from crops import central_square
 from numpy.typing import NDArray
-from PIL import Image
 
 from givre.coder.encoder import EncodeReport, encode_samples
 from givre.coder.rate_control import Goal
@@ -37,13 +37,6 @@ class Timed:
 
     report: EncodeReport
     cpu_s: float
-
-
-def crop(path: Path, size: int) -> NDArray[np.uint8]:
-    """Central square of a photograph, (size, size, 3)."""
-    picture = np.asarray(Image.open(path).convert("RGB"))
-    top, left = ((side - size) // 2 for side in picture.shape[:2])
-    return np.ascontiguousarray(picture[top : top + size, left : left + size])
 
 
 def measure(
@@ -110,11 +103,11 @@ def main() -> None:
     goals += [Goal("size", x) for x in args.bytes]
     rows: list[dict[str, object]] = []
     warm = FitSettings(steps=1, complexity="hop", threads=args.threads)
-    encode_samples(crop(args.photos[0], 64), warm)  # the kernels are compiled
+    encode_samples(central_square(args.photos[0], 64), warm)  # the kernels are compiled
     for steps in args.steps:
         for path in args.photos:
             settings = FitSettings(steps=steps, threads=args.threads)
-            rows += measure(crop(path, args.size), path.stem, settings, goals)
+            rows += measure(central_square(path, args.size), path.stem, settings, goals)
             tables.save(rows, args.out)
     tables.show(rows)
 

@@ -19,6 +19,7 @@ from time import process_time
 
 import numpy as np
 import tables
+from crops import central_square
 
 from givre.coder.schedule import Recipe
 from givre.coder.settings import FitSettings
@@ -78,16 +79,13 @@ class Job:
 def run(job: Job) -> dict[str, object]:
     """Fit, write, decode, and report one file."""
     import torch
-    from PIL import Image
 
     from givre.coder.encoder import encode_fit
     from givre.coder.overfit import overfit
     from givre.coder.prior import PRIOR_LMBDAS, nearest_prior
 
     torch.set_num_threads(1)
-    picture = np.asarray(Image.open(job.path).convert("RGB"))
-    top, left = ((side - job.size) // 2 for side in picture.shape[:2])
-    samples = np.ascontiguousarray(picture[top : top + job.size, left : left + job.size])
+    samples = central_square(job.path, job.size)
     variant = VARIANTS[job.variant]
     settings = FitSettings(
         lmbda=job.lmbda,
