@@ -160,4 +160,4 @@ def _adjoint_stage(
 
 def _few_items(low: Floats, samples: int) -> int:
     """Least number of items in a chunk of a stage whose low resolution is (P, h, w)."""
-    return -(-samples // (BLOCK_ROWS * low.shape[2]))
+    return -(-samples // (BLOCK_ROWS * int(low.shape[2])))
