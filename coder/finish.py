@@ -23,13 +23,15 @@ from givre.models.codec_model import CodecModel
 _FEWEST_STEPS = 250
 """Moving the latents of a shorter fit takes too long next to the fit itself."""
 
-_PASSES = 1
-"""Over the latents, before the networks are quantised and again after it. With twice as many the
-loss falls by another 0.1 %."""
+_LONG_FIT = 4000
+"""Steps from which a second pass over the latents takes little time next to the fit itself. The
+loss falls by another 0.1 to 0.2 %; a third pass hardly changes it."""
 
 
 def finish_fit(fit: Fit, target: Target) -> tuple[Fit, QuantisedParameters]:
     """Move the latents, quantise the networks, and move the latents to suit these.
+
+    Doing all of this again would lower the loss by another 0.03 to 0.05 %.
 
     Args:
         fit: the outcome of `overfit`.
@@ -81,8 +83,9 @@ def move_latents(
     kernels = choose_kernels(
         settings.kernels, torch.device("cpu"), resolve_threads(settings.threads)
     )
+    passes = 2 if fit.steps >= _LONG_FIT else 1
     with torch_threads(1):
-        moved = descend(model, latents, target, settings.lmbda, kernels, _PASSES, settings.seed)
+        moved = descend(model, latents, target, settings.lmbda, kernels, passes, settings.seed)
     return replace(fit, latents=[latent.to(torch.int8) for latent in moved])
 
 

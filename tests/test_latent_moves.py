@@ -15,7 +15,7 @@ from torch import Tensor
 
 from givre.coder.decoder import decode_samples
 from givre.coder.encoder import encode_fit
-from givre.coder.finish import finish_fit, quantise_fit
+from givre.coder.finish import finish_fit, move_latents, quantise_fit
 from givre.coder.kernels import REFERENCE, choose_kernels
 from givre.coder.latent_descent import Descent, descend
 from givre.coder.normalisation import Target, make_target
@@ -269,6 +269,23 @@ def test_finishing_a_fit_lowers_the_loss_of_its_file() -> None:
     again, same = finish_fit(replace(fit, settings=replace(fit.settings, threads=2)), target)
     assert all(torch.equal(a, b) for a, b in zip(moved.latents, again.latents, strict=True))
     assert same.exponents == quantised.exponents
+
+
+def test_latents_of_long_fits_are_visited_once_more() -> None:
+    samples = photograph()
+    fit = overfit(samples, FitSettings(lmbda=1e-3, steps=40, complexity="lop", threads=1))
+    target = make_target(samples)
+    model = CodecModel(fit.architecture, 56, 40)
+    model.load_state_dict(fit.parameters)
+
+    def loss_after(steps: int) -> float:
+        moved = move_latents(replace(fit, steps=steps), fit.parameters, target)
+        latents = [latent.float() for latent in moved.latents]
+        with torch.no_grad():
+            error = REFERENCE.distortion(model, latents, target.normalised, target.span)
+            return float(error + 1e-3 * model.rate(latents) / (56 * 40))
+
+    assert loss_after(4000) < loss_after(3999) < loss_after(249)
 
 
 def test_a_channel_without_span_does_not_keep_the_others_from_moving() -> None:
