@@ -25,6 +25,7 @@ from givre.coder.overfit import overfit
 from givre.coder.progress import ProgressListener
 from givre.coder.quality import constant_error, mean_squared_error, psnr_db
 from givre.coder.settings import FitSettings, resolve_threads
+from givre.coder.torch_state import torch_as_shipped
 from givre.errors import CollapseError
 from givre.models.architecture import Architecture
 from givre.models.complexity import mac_per_pixel
@@ -109,6 +110,7 @@ def encode_samples(
     return encode_fit(fit, samples)
 
 
+@torch_as_shipped()
 def encode_fit(
     fit: Fit, samples: NDArray[np.uint8], quantised: QuantisedParameters | None = None
 ) -> Encoded:

@@ -22,6 +22,7 @@ from givre.coder.progress import Progress, ProgressListener
 from givre.coder.quality import psnr_db
 from givre.coder.schedule import Recipe, plan_step
 from givre.coder.settings import FitSettings, resolve_threads
+from givre.coder.torch_state import torch_as_shipped
 from givre.coder.torch_threads import torch_threads
 from givre.coder.trainer import Evaluation, Trainer
 from givre.errors import CheckpointError, UsageError
@@ -41,6 +42,7 @@ class _Best:
     latents: list[Tensor]
 
 
+@torch_as_shipped()
 def overfit(
     samples: NDArray[np.uint8],
     settings: FitSettings,

@@ -37,6 +37,7 @@ from givre.coder.rate_control import (
 from givre.coder.schedule import Recipe, plan_step
 from givre.coder.settings import FitSettings
 from givre.coder.target_start import other_bits, starting_lmbda
+from givre.coder.torch_state import torch_as_shipped
 from givre.coder.trainer import Evaluation, Trainer
 from givre.errors import CollapseError, TargetError
 
@@ -77,6 +78,7 @@ class _Offsets:
     psnr_db: float = 0.0
 
 
+@torch_as_shipped()
 def encode_to_goal(
     samples: NDArray[np.uint8],
     settings: FitSettings,
