@@ -1,6 +1,6 @@
 """Screenshots and documents: real files against WebP at the same PSNR.
 
-    python benchmarks/screen.py IMAGE... [--lambdas 0.004 0.001] [--effort 4]
+    python benchmarks/screen.py IMAGE... [--lambdas 0.004 0.001] [--efforts 2 4]
 
 WebP is Pillow's, lossy, method 6, at every quality from 0 to 100. It has no alpha here, and neither
 has the other side: images are compared as RGB, or as grey if that is what they are. The rate of
@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import io
 import sys
-from itertools import pairwise
+from itertools import pairwise, product
 from math import exp, log, nan
 from pathlib import Path
 
@@ -91,15 +91,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE")
     parser.add_argument("--lambdas", nargs="+", type=float, default=[0.004, 0.001])
-    parser.add_argument("--effort", type=int, default=4)
+    parser.add_argument("--efforts", nargs="+", type=int, default=[2, 4])
     parser.add_argument("--out", type=Path, default=Path("results/screen"))
     args = parser.parse_args()
     rows = []
     for image in args.images:
         picture = flattened(image)
         curve = webp_curve(picture)
-        for lmbda in args.lambdas:
-            rows.append(compare(image.stem, picture, curve, lmbda, args.effort))
+        for effort, lmbda in product(args.efforts, args.lambdas):
+            rows.append(compare(image.stem, picture, curve, lmbda, effort))
             tables.show(rows[-1:])
             tables.save(rows, args.out)
     return 0
