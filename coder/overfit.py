@@ -21,6 +21,7 @@ from givre.coder.prior import prior_for
 from givre.coder.progress import Progress, ProgressListener
 from givre.coder.quality import psnr_db
 from givre.coder.schedule import Recipe, plan_step
+from givre.coder.screen_content import comparable_lmbda
 from givre.coder.settings import FitSettings, resolve_threads
 from givre.coder.torch_state import torch_as_shipped
 from givre.coder.torch_threads import torch_threads
@@ -99,7 +100,8 @@ def start_fit(
     arch = architecture_for(settings, width, height, channels)
     device = target.normalised.device
     kernels = choose_kernels(settings.kernels, device, resolve_threads(settings.threads))
-    prior = prior_for(settings, arch, width * height)
+    like = comparable_lmbda(samples, settings.lmbda)
+    prior = prior_for(settings, arch, width * height, like)
     # A later version may choose another one; this fit is coded against this one for good.
     settings = replace(settings, prior=prior.number)
     trainer = Trainer(

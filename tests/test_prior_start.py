@@ -27,11 +27,12 @@ from givre.coder.fit import Fit, architecture_for, image_digest
 from givre.coder.image_io import load_samples
 from givre.coder.kernels import REFERENCE, choose_kernels
 from givre.coder.normalisation import make_target
-from givre.coder.overfit import overfit
+from givre.coder.overfit import overfit, start_fit
 from givre.coder.parameter_rate import FLOOR, ParameterRate
 from givre.coder.prior import FARTHEST, PRIOR_LMBDAS, SMALL_PIXELS, prior_for
 from givre.coder.quality import constant_error
 from givre.coder.schedule import Recipe
+from givre.coder.screen_content import comparable_lmbda
 from givre.coder.settings import FitSettings
 from givre.coder.start import start_latents, start_networks
 from givre.errors import CheckpointError, UsageError
@@ -87,6 +88,24 @@ def test_only_priors_that_there_are_count(monkeypatch: pytest.MonkeyPatch) -> No
         assert prior_for(replace(FAST, lmbda=lmbda), HOP, SMALL_PIXELS).number == only
     monkeypatch.delitem(PRIOR_HASHES, ("hop", only))
     assert prior_for(FAST, HOP, SMALL_PIXELS) is NO_PRIOR
+
+
+def test_screen_content_starts_like_a_photograph_at_a_smaller_lambda() -> None:
+    columns = np.arange(64) // 8 * 30
+    screen = np.broadcast_to(columns[:, None], (40, 64, 3)).astype(np.uint8)
+    for samples, number in ((screen, 3), (ramp(64, 40), 2), (screen[:, ::8], 2)):
+        settings, _ = start_fit(samples, replace(FAST, lmbda=4e-3), Recipe())
+        assert settings.prior == number
+    settings, _ = start_fit(screen, replace(FAST, lmbda=4e-3, prior=1), Recipe())
+    assert settings.prior == 1
+
+
+@pytest.mark.parametrize("width", [1, 2, 5])
+def test_what_repeats_is_no_photograph(width: int) -> None:
+    constant = np.full((3, width, 1), 9, np.uint8)
+    assert comparable_lmbda(constant, 3.0) == (3.0 if width == 1 else 1.0)
+    one_channel_changes = np.stack([constant[..., 0], np.arange(3 * width).reshape(3, width)], 2)
+    assert comparable_lmbda(one_channel_changes.astype(np.uint8), 3.0) == 3.0
 
 
 def test_large_images_far_above_every_prior_go_without() -> None:
