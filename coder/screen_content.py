@@ -13,6 +13,9 @@ BUSIER = 3.0
 """What is sharp has more bits and less error than a photograph at the same lambda. Fits of it are
 like those of photographs at a lambda that is so many times smaller."""
 
+BUSIEST = 1e-3
+"""But not at a smaller one than this: what was learned from photographs there does not help."""
+
 
 def comparable_lmbda(samples: NDArray[np.uint8], lmbda: float) -> float:
     """The lambda at which photographs are fitted about as these samples are at theirs.
@@ -21,7 +24,9 @@ def comparable_lmbda(samples: NDArray[np.uint8], lmbda: float) -> float:
         samples: uint8 (H, W, C).
         lmbda: weight of the rate.
     """
-    return lmbda / BUSIER if _repeats(samples) > REPEATING else lmbda
+    if _repeats(samples) <= REPEATING:
+        return lmbda
+    return min(lmbda, max(lmbda / BUSIER, BUSIEST))
 
 
 def _repeats(samples: NDArray[np.uint8]) -> float:

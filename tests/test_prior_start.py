@@ -108,6 +108,13 @@ def test_what_repeats_is_no_photograph(width: int) -> None:
     assert comparable_lmbda(one_channel_changes.astype(np.uint8), 3.0) == 3.0
 
 
+@pytest.mark.parametrize(("lmbda", "like"), [(4e-3, 4e-3 / 3), (2e-3, 1e-3), (5e-4, 5e-4)])
+def test_screen_content_is_not_like_photographs_at_the_least_lambdas(
+    lmbda: float, like: float
+) -> None:
+    assert comparable_lmbda(np.zeros((4, 4, 3), np.uint8), lmbda) == like
+
+
 def test_large_images_far_above_every_prior_go_without() -> None:
     for arch, highest in ((HOP, 1), (NAMED_POINTS["mop"], 2)):
         border = FARTHEST * PRIOR_LMBDAS[highest]
