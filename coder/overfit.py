@@ -100,8 +100,8 @@ def start_fit(
     arch = architecture_for(settings, width, height, channels)
     device = target.normalised.device
     kernels = choose_kernels(settings.kernels, device, resolve_threads(settings.threads))
-    like = comparable_lmbda(samples, settings.lmbda)
-    prior = prior_for(settings, arch, width * height, like)
+    like = replace(settings, lmbda=comparable_lmbda(samples, settings.lmbda))
+    prior = prior_for(like, arch, width * height)
     # A later version may choose another one; this fit is coded against this one for good.
     settings = replace(settings, prior=prior.number)
     trainer = Trainer(

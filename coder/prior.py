@@ -25,16 +25,13 @@ for more bits keeps too many latents alive.
 """
 
 
-def prior_for(
-    settings: FitSettings, arch: Architecture, pixels: int, lmbda: float | None = None
-) -> Prior:
+def prior_for(settings: FitSettings, arch: Architecture, pixels: int) -> Prior:
     """The prior of a fit: the one asked for, or the one that suits lambda and size.
 
     Args:
         settings: lambda, and the number of a prior if one is asked for.
         arch: of the decoder.
         pixels: of the image.
-        lmbda: at which photographs are like the image; None for that of the settings.
 
     Returns:
         The prior that was learned at the closest lambda; `NO_PRIOR` where the fit is better
@@ -55,9 +52,8 @@ def prior_for(
         return load_prior(arch, settings.prior)
     if not numbers:
         return NO_PRIOR
-    wanted = settings.lmbda if lmbda is None else lmbda
-    nearest = nearest_prior(numbers, wanted)
-    if wanted > FARTHEST * PRIOR_LMBDAS[nearest] and pixels > SMALL_PIXELS:
+    nearest = nearest_prior(numbers, settings.lmbda)
+    if settings.lmbda > FARTHEST * PRIOR_LMBDAS[nearest] and pixels > SMALL_PIXELS:
         return NO_PRIOR
     return load_prior(arch, nearest)
 
