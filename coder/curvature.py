@@ -83,7 +83,7 @@ def rate_curvature(
             information = laplace_information(predicted[:, 0], predicted[:, 1])
             root = torch.linalg.cholesky(information + _TINY * torch.eye(2, dtype=torch.float64))
             rows = torch.einsum("nik,nip->nkp", root, jacobian).flatten(0, 1)
-            total = total + sample.weight * (rows.t() @ rows)
+            total = total + sample.weight * _gram(rows)
     return total
 
 
@@ -102,7 +102,7 @@ def distortion_curvature(
         latents: rounded latents (H_i, W_i), float32.
         target: the image.
         names: tensors, in the order in which the result joins them.
-        kernels: what upsamples.
+        kernels: what upsamples and synthesises.
         generator: picks the sample.
 
     Returns:
@@ -117,18 +117,14 @@ def distortion_curvature(
         out: Tensor = functional_call(model.synthesis, own, (window[None],))
         return out[0, :, half, half]
 
-    def upsample() -> Tensor:
-        return _windows(kernels.upsample(model, latents), picked, half)
-
-    def outputs(windows: Tensor) -> Tensor:
-        out: Tensor = vmap(synthesise, in_dims=(None, 0))(weights, windows)
-        return out
+    def outputs() -> Tensor:
+        samples = kernels.synthesise(model, kernels.upsample(model, latents))
+        return samples[0].flatten(1)[:, picked].t()
 
     with torch.no_grad():
-        windows = upsample()
-        before = outputs(windows)
+        windows = _windows(kernels.upsample(model, latents), picked, half)
         by_filters = {
-            name: _difference_quotients(tensor, before, lambda: outputs(upsample()))
+            name: _difference_quotients(tensor, outputs)
             for name, tensor in _tensors(model, names).items()
             if name not in weights
         }
@@ -138,7 +134,7 @@ def distortion_curvature(
         _, found = _differentiate(synthesise, weights, windows[part])
         found |= {name: columns[part] for name, columns in by_filters.items()}
         rows = (_joined(found, names) * target.span[:, None]).flatten(0, 1)
-        total = total + rows.t() @ rows
+        total = total + _gram(rows)
     return total * (2 / (len(picked) * len(target.span)))
 
 
@@ -230,12 +226,9 @@ def _differentiate(
     return outputs.detach(), dict(zip(own, jacobians, strict=True))
 
 
-def _difference_quotients(tensor: Tensor, before: Tensor, outputs: Callable[[], Tensor]) -> Tensor:
-    """Derivatives (n, C, size) of outputs (n, C) by the entries of a tensor that they depend on.
-
-    `before` are the outputs as they are.
-    """
-    flat = tensor.view(-1)
+def _difference_quotients(tensor: Tensor, outputs: Callable[[], Tensor]) -> Tensor:
+    """Derivatives (n, C, size) of outputs (n, C) by the entries of a tensor they depend on."""
+    flat, before = tensor.view(-1), outputs()
     columns = []
     for i in range(len(flat)):
         kept = flat[i].clone()
@@ -248,6 +241,12 @@ def _difference_quotients(tensor: Tensor, before: Tensor, outputs: Callable[[], 
 def _joined(jacobian: Mapping[str, Tensor], names: Sequence[str]) -> Tensor:
     """Jacobians (n, outputs, *shape) by name as one, (n, outputs, P), float64."""
     return torch.cat([jacobian[name].flatten(2) for name in names], dim=2).double()
+
+
+def _gram(rows: Tensor) -> Tensor:
+    """rows^T rows, (P, P). NumPy sees the symmetry and takes half of torch's time."""
+    array = rows.numpy()
+    return torch.from_numpy(array.T @ array)
 
 
 def _tensors(model: CodecModel, names: Sequence[str]) -> dict[str, Tensor]:

@@ -9,7 +9,6 @@ plane. All costs are in bits.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import inf
 
 import numpy as np
 import torch
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 
 from givre.bitstream.parameters import parameter_bits, parameter_cost_table
 from givre.bitstream.rangecoder import PARAMETER_MAX
+from givre.models.fused.integer_rounding import round_rows
 
 _GROUP_BITS = 10
 """Bits that a group's step and scale take in the file."""
@@ -91,26 +91,20 @@ def round_in_turn(
     matrix = curvature.numpy()[order[:, None], order]
     np.einsum("ii->i", matrix)[:] = bend[order]
     factor = torch.linalg.cholesky(torch.from_numpy(matrix), upper=True).numpy()
-    errors = np.zeros(len(values))
     integers = np.zeros(len(values), np.int64)
-    # Lists, because NumPy is slow at one number after the other.
-    bits = tables.tolist()
-    columns = (order, np.diagonal(factor), values[order], lattice.steps[order])
-    limits = (lattice.groups[order], lattice.low[order], lattice.high[order])
-    parameters = list(zip(*(column.tolist() for column in columns + limits), strict=True))
-    for place in range(len(order) - 1, -1, -1):
-        i, weight, value, step, group, low, high = parameters[place]
-        wanted = value - float(factor[place, place + 1 :] @ errors[place + 1 :]) / weight
-        best, least, table = 0, inf, bits[group]
-        centre = round(wanted / step)
-        for near in (centre - 2, centre - 1, centre, centre + 1, centre + 2, 0):
-            candidate = min(max(near, low), high)
-            cost = 0.5 * ((candidate * step - wanted) * weight) ** 2
-            cost += table[candidate + PARAMETER_MAX]
-            if cost < least:
-                best, least = candidate, cost
-        integers[i], errors[place] = best, best * step - value
-    return integers
+    round_rows(
+        np.ascontiguousarray(factor),
+        values[order],
+        lattice.steps[order],
+        tables,
+        lattice.groups[order],
+        lattice.low[order],
+        lattice.high[order],
+        integers,
+    )
+    found = np.empty_like(integers)
+    found[order] = integers
+    return found
 
 
 def descend(

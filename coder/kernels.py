@@ -57,13 +57,15 @@ class SingleMoves(Protocol):
 
 @dataclass(frozen=True)
 class Kernels:
-    """The operations that a step consists of, all differentiable.
+    """The operations that a step consists of, differentiable unless said otherwise.
 
     Attributes:
         name: `reference` or `fused`.
         latents: makes the fitted latents of grids on a device.
         rate: total bits of latents under a model's entropy model, a scalar.
         upsample: dense representation (1, L, H, W) that a model makes of latents.
+        synthesise: normalised samples (1, C, H, W) that a model's synthesis makes of a dense
+            representation; has no gradient.
         synthesis_distortion: mean squared error of what a model's synthesis makes of a dense
             representation, against normalised samples (1, C, H, W) whose channels have spans
             (C,); a scalar.
@@ -78,6 +80,7 @@ class Kernels:
     latents: Callable[[Sequence[Grid], torch.device], FittedLatents]
     rate: Callable[[CodecModel, Sequence[Tensor]], Tensor]
     upsample: Callable[[CodecModel, Sequence[Tensor]], Tensor]
+    synthesise: Callable[[CodecModel, Tensor], Tensor]
     synthesis_distortion: Callable[[CodecModel, Tensor, Tensor, Tensor], Tensor]
     together: Callable[[Sequence[Callable[[], None]]], None]
     single_moves: Callable[[CodecModel, Sequence[Tensor], Tensor, Tensor, int], SingleMoves] | None
@@ -93,6 +96,12 @@ def _reference_distortion(model: CodecModel, dense: Tensor, target: Tensor, span
     return distortion(model.synthesis(dense), target, span)
 
 
+@torch.no_grad()
+def _reference_synthesis(model: CodecModel, dense: Tensor) -> Tensor:
+    samples: Tensor = model.synthesis(dense)
+    return samples
+
+
 def _one_after_the_other(pieces: Sequence[Callable[[], None]]) -> None:
     for piece in pieces:
         piece()
@@ -103,6 +112,7 @@ REFERENCE = Kernels(
     latents=ReferenceLatents,
     rate=CodecModel.rate,
     upsample=CodecModel.dense,
+    synthesise=_reference_synthesis,
     synthesis_distortion=_reference_distortion,
     together=_one_after_the_other,
     single_moves=None,
@@ -134,6 +144,7 @@ def choose_kernels(name: str, device: torch.device, threads: int) -> Kernels:
         latents=fused.latents,
         rate=fused.rate,
         upsample=fused.upsample,
+        synthesise=fused.synthesise,
         synthesis_distortion=fused.synthesis_distortion,
         together=fused.together,
         single_moves=MovedLatents,

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from givre.models.codec_model import CodecModel
 from givre.models.fused.buffers import Buffers
-from givre.models.fused.distortion import dense_gradient, fused_distortion
+from givre.models.fused.distortion import dense_gradient, fused_distortion, fused_synthesis
 from givre.models.fused.latents import FusedLatents
 from givre.models.fused.module_parameters import parameters_of
 from givre.models.fused.pixel_products import Floats
@@ -132,6 +132,10 @@ class FusedOperations:
             list(parameters_of(filters.preconcat)),
             self._threads,
         )
+
+    def synthesise(self, model: CodecModel, dense: Tensor) -> Tensor:
+        """Normalised samples (1, C, H, W), without a gradient; see `models.synthesis`."""
+        return fused_synthesis(model.synthesis, dense, self._threads)
 
     def synthesis_distortion(
         self, model: CodecModel, dense: Tensor, target: Tensor, span: Tensor

@@ -1,0 +1,62 @@
+"""Rounding parameters one after the other, so that those to come make up for the error.
+
+The loop is short but serial; see `coder.integer_search`, whose part it is.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from givre.models.fused.kernel import compiled
+
+_REACH = 2
+"""Integers on either side of the nearest one that are weighed against their bits; and 0."""
+
+
+@compiled(
+    "void(float64[:, ::1], float64[::1], float64[::1], float64[:, ::1], int64[::1], int64[::1],"
+    " int64[::1], int64[::1])"
+)
+def round_rows(
+    factor: NDArray[np.float64],
+    values: NDArray[np.float64],
+    steps: NDArray[np.float64],
+    bits: NDArray[np.float64],
+    groups: NDArray[np.int64],
+    low: NDArray[np.int64],
+    high: NDArray[np.int64],
+    integers: NDArray[np.int64],
+) -> None:
+    """Round the last parameter first; each sees the errors of those behind it.
+
+    Args:
+        factor: (P, P), upper triangular; the cost of an error e is half of |factor e|^2, in bits.
+        values: (P,), where that is least.
+        steps: (P,), of the integers.
+        bits: (n_groups, 2 M + 1), of the integers from -M to M in each group.
+        groups: (P,), of each parameter.
+        low: (P,), smallest integer allowed, at least -M and at most 0.
+        high: (P,), largest, from 0 to M.
+        integers: (P,), for the result.
+    """
+    n = len(values)
+    zero = bits.shape[1] // 2
+    errors = np.zeros(n)
+    for place in range(n - 1, -1, -1):
+        pulled = 0.0
+        for behind in range(place + 1, n):
+            pulled += factor[place, behind] * errors[behind]
+        weight, step, group = factor[place, place], steps[place], groups[place]
+        wanted = values[place] - pulled / weight
+        centre = min(max(np.rint(wanted / step), float(low[place])), float(high[place]))
+        best, least = np.int64(0), np.inf
+        for offset in range(-_REACH, _REACH + 2):
+            near = np.int64(centre) + offset if offset <= _REACH else np.int64(0)
+            candidate = min(max(near, low[place]), high[place])
+            off = (candidate * step - wanted) * weight
+            cost = 0.5 * off * off + bits[group, zero + candidate]
+            if cost < least:
+                best, least = candidate, cost
+        integers[place] = best
+        errors[place] = best * step - values[place]
