@@ -3,20 +3,24 @@
 Pure arithmetic: from what was measured to the lambda to try next. Everything is judged by one
 number, the *excess*, which is above zero where the file is too large or too good, so that lambda
 has to rise. A rate's excess is the logarithm of the latents' bits over those that may be spent; a
-quality's is the difference in dB.
-
-The constants describe how fits behave on photographs. They only make the search quick: what is
-promised is checked on the file.
+quality's is the difference in dB. How fits answer to lambda is known from `fit_response`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
-from math import exp, isfinite, log, sqrt
+from math import exp, isfinite, log
 
-from givre.coder.schedule import Recipe, learning_left
+from givre.coder.fit_response import (
+    PSNR_ELASTICITY,
+    RATE_ELASTICITY,
+    pending_change,
+    settled,
+    start_change,
+    susceptibility,
+)
 from givre.errors import UsageError
 
 LMBDA_LOWEST, LMBDA_HIGHEST = 1e-6, 10.0
@@ -37,12 +41,6 @@ REWINDS = (0.3, 0.5, 0.65, 0.8, 0.88)
 _SIZE_AIM = 0.99
 """A size may not be exceeded, so the aim lies below it."""
 
-_RATE_ELASTICITY = 0.55
-"""Fall of log(latent bits) for a rise of log(lambda) by 1, in a fit from its start."""
-
-_PSNR_ELASTICITY = 2.8
-"""Fall of the PSNR in dB, likewise."""
-
 _PERFECT_DB = 120.0
 """Stands for an infinite PSNR."""
 
@@ -54,6 +52,9 @@ _LARGEST_CHANGES_IN_FIT = (0.5, 0.8)
 
 _MILD_CHANGE = 0.4
 """Change of log(lambda) that latents can follow at next to no loss after going back a little."""
+
+_CHANCE, _CHANCE_DB = 0.01, 0.05
+"""How much of a change of the excess may be chance: small files move in leaps."""
 
 _LEAST_SHARE_FOR_LATENTS = 0.05
 """Part of the bits that are thought to be left for latents, however large all else is."""
@@ -126,7 +127,7 @@ class Goal:
     @property
     def elasticity(self) -> float:
         """Fall of the excess for a rise of log(lambda) by 1, over a whole fit."""
-        return _PSNR_ELASTICITY if self.is_quality else _RATE_ELASTICITY
+        return PSNR_ELASTICITY if self.is_quality else RATE_ELASTICITY
 
 
 @dataclass(frozen=True)
@@ -154,10 +155,10 @@ def first_lmbda(goal: Goal, probes: Sequence[Probe], bpp: float) -> float:
     """
     if not probes:
         if goal.is_quality:
-            return clamp_lmbda(log(0.004) - (goal.value - 32) / _PSNR_ELASTICITY)
-        return clamp_lmbda(log(0.0015) - log(bpp / 0.5) / _RATE_ELASTICITY)
+            return clamp_lmbda(log(0.004) - (goal.value - 32) / PSNR_ELASTICITY)
+        return clamp_lmbda(log(0.0015) - log(bpp / 0.5) / RATE_ELASTICITY)
     points = sorted(
-        (log(p.lmbda), p.excess - pending_fall(goal, 0.0, p.lmbda, p.bpp, 250)) for p in probes
+        (log(p.lmbda), p.excess - start_change(goal.is_quality, p.lmbda, p.bpp)) for p in probes
     )
     low, high = points[0], points[-1]
     if low[1] <= 0:
@@ -174,56 +175,41 @@ def clamp_lmbda(log_lmbda: float) -> float:
     return min(max(exp(min(log_lmbda, 5.0)), LMBDA_LOWEST), LMBDA_HIGHEST)
 
 
-def pending_fall(goal: Goal, share: float, lmbda: float, bpp: float, steps: int) -> float:
-    """By how much the excess will still fall from here to the end of the fit at this lambda.
+@dataclass
+class Steering:
+    """Adjusts lambda while a fit goes on.
 
-    A rate falls, a quality rises, by what goes with the square of the share that is left.
+    The answer to a change comes slowly: what earlier changes have not yet brought about is not
+    asked for again, or lambda would swing to and fro.
 
-    Args:
-        goal: whose excess.
-        share: of the schedule that is done.
-        lmbda: of the fit.
-        bpp: of the latents now.
-        steps: of the whole fit.
-    """
-    short = sqrt(150 / max(steps, 150))
-    if goal.is_quality:
-        if share == 0.0:  # the start is far worse than what the first steps make of it
-            return -3.0 - 4.0 * max(0.0, log(0.02 / lmbda)) / log(50) * 2.5
-        return -short * (1 - share) ** 2 * min(exp(-0.4 * log(lmbda / 0.004)), 5.0)
-    if share == 0.0:
-        return 0.25 + 0.06 * max(0.0, log(lmbda / 4e-4)) ** 2
-    sparse = min(1 + 0.37 * max(0.0, log(lmbda / 0.004)), 2.2)
-    return 1.6 * sparse * short * exp(-0.9 * bpp) * (1 - share) ** 2
-
-
-def susceptibility(share: float) -> float:
-    """Part of a change of lambda at a share of the schedule that still takes effect, 0 to 1.
-
-    It goes with the learning rates that are left. Late changes have more effect than these alone
-    would give, for single latents are moved after the fit.
-    """
-    left = learning_left(Recipe(), share)
-    return min(1.0, max(1.25 * sqrt(left), 0.84 * sqrt(sqrt(left))))
-
-
-def adjusted_lmbda(
-    goal: Goal, lmbda: float, excess: float, share: float, bpp: float, steps: int
-) -> float:
-    """Lambda for the rest of a fit, from what is measured at a share of the schedule.
-
-    Args:
+    Attributes:
         goal: what to meet.
-        lmbda: so far.
-        excess: now, with rounded latents.
-        share: of the schedule that is done.
-        bpp: of the latents now.
         steps: of the whole fit.
     """
-    final = excess - pending_fall(goal, share, lmbda, bpp, steps)
-    change = final / (goal.elasticity * susceptibility(share))
-    largest = _LARGEST_CHANGES_IN_FIT[share > CHECKS[0]]
-    return clamp_lmbda(log(lmbda) + min(max(change, -largest), largest))
+
+    goal: Goal
+    steps: int
+    _changes: list[tuple[float, float]] = field(default_factory=list)
+
+    def next(self, lmbda: float, excess: float, share: float, bpp: float) -> float:
+        """Lambda from here on.
+
+        Args:
+            lmbda: so far.
+            excess: now, with rounded latents.
+            share: of the schedule that is done.
+            bpp: of the latents now.
+        """
+        goal = self.goal
+        pending = pending_change(goal.is_quality, share, lmbda, bpp, self.steps)
+        for earlier, change in self._changes:
+            unsettled = 1 - settled(goal.is_quality, share - earlier)
+            pending += goal.elasticity * susceptibility(earlier) * change * unsettled
+        largest = _LARGEST_CHANGES_IN_FIT[share > CHECKS[0]]
+        wanted = (excess - pending) / (goal.elasticity * susceptibility(share))
+        found = clamp_lmbda(log(lmbda) + min(max(wanted, -largest), largest))
+        self._changes.append((share, log(found / lmbda)))
+        return found
 
 
 @dataclass(frozen=True)
@@ -240,11 +226,12 @@ class Search:
 
     Attributes:
         goal: what to meet.
-        responsiveness: of this image, relative to the constants; learned from every correction.
+        responsiveness: of the latents alone, relative to that of a whole fit; learned for the
+            image from every correction.
     """
 
     goal: Goal
-    responsiveness: float = 1.0
+    responsiveness: float = 0.85
 
     def next(
         self, lmbda: float, excess: float, affordable: float, shares: Sequence[float] = REWINDS
@@ -273,18 +260,14 @@ class Search:
         if abs(change) < 0.02:
             return
         expected = self.goal.elasticity * susceptibility(done.share) * change
-        seen = (excess - found) / expected
-        # Half of it is chance: small files move in leaps.
-        self.responsiveness = sqrt(self.responsiveness * min(max(seen, 0.25), 3.0))
+        seen = min(max((excess - found) / expected, 0.25), 3.0)
+        chance = _CHANCE_DB if self.goal.is_quality else _CHANCE
+        trust = expected**2 / (expected**2 + chance**2)
+        self.responsiveness *= (seen / self.responsiveness) ** trust
 
     def _change(self, excess: float, share: float) -> float:
         slope = self.goal.elasticity * susceptibility(share) * self.responsiveness
         return excess / slope
-
-
-def first_responsiveness(goal: Goal, bpp: float) -> float:
-    """What `Search.responsiveness` begins with: few bits answer to lambda more than many do."""
-    return 1.0 if goal.is_quality else 1.5 - 0.5 * min(max(bpp - 0.5, 0.0), 1.0)
 
 
 def _mild_change(share: float) -> float:
@@ -302,7 +285,7 @@ def at_limit(lmbda: float, excess: float) -> bool:
 def parameter_bits_guess(total_bits: float, n_parameters: int) -> float:
     """Bits of the parameters in a file of so many bits, before they are quantised.
 
-    An eighth of a small file; beyond some 4,000 bytes they grow more slowly.
+    With hop an eighth of a small file; beyond some 4,000 bytes they grow more slowly.
     """
     relative = total_bits / 34_000
-    return 1.7 * n_parameters * min(relative, exp(0.4 * log(relative)))
+    return 2.3 * n_parameters * min(relative, exp(0.4 * log(relative)))

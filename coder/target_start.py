@@ -14,6 +14,7 @@ from givre.coder.prior import PRIOR_LMBDAS
 from givre.coder.quality import psnr_db
 from givre.coder.rate_control import Goal, Probe, first_lmbda, parameter_bits_guess
 from givre.coder.schedule import Recipe
+from givre.coder.screen_content import comparable_lmbda
 from givre.coder.settings import FitSettings
 from givre.models.architecture import tensor_specs
 
@@ -33,12 +34,15 @@ def starting_lmbda(
     if channels == 3 and settings.prior != 0:
         for lmbda in PRIOR_LMBDAS.values():
             chosen, trainer = start_fit(samples, replace(settings, lmbda=lmbda), recipe)
-            if not chosen.prior or any(p.lmbda == PRIOR_LMBDAS[chosen.prior] for p in probes):
+            # Fits from this prior end as photographs do at its own lambda.
+            suited = PRIOR_LMBDAS.get(chosen.prior or 0, 0.0) * lmbda
+            suited /= comparable_lmbda(samples, lmbda)
+            if not suited or any(p.lmbda == suited for p in probes):
                 continue
             found = trainer.evaluate()
             other = other_bits(goal, chosen, samples)
             excess = goal.excess(found.bpp * pixels, other, psnr_db(found.mse), pixels)
-            probes.append(Probe(PRIOR_LMBDAS[chosen.prior], excess, found.bpp))
+            probes.append(Probe(suited, excess, found.bpp))
     bpp = 8 * goal.value / pixels if goal.kind == "size" else goal.value
     return first_lmbda(goal, probes, bpp)
 

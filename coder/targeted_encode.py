@@ -30,9 +30,8 @@ from givre.coder.rate_control import (
     REWINDS,
     Goal,
     Search,
-    adjusted_lmbda,
+    Steering,
     at_limit,
-    first_responsiveness,
 )
 from givre.coder.schedule import Recipe, plan_step
 from givre.coder.settings import FitSettings
@@ -50,7 +49,7 @@ _MOST_CORRECTIONS = 10
 _EXTRA_SHARE = 0.4
 """Steps of the corrections, relative to those of the fit, within which all is done as a rule."""
 
-_QUANTISING_PIXELS = 6_000_000
+_QUANTISING_PIXELS = 3_000_000
 """Pixels times steps that take a fraction of the time that quantising takes; the corrections may
 have as many again."""
 
@@ -131,6 +130,7 @@ class _Pursuit:
         self._target = make_target(samples)
         self._pixels: int = samples.shape[0] * samples.shape[1]
         self._steps = settings.steps
+        self._steering = Steering(goal, self._steps)
         self._offsets = _Offsets(other_bits(goal, settings, samples))
         self._states: dict[float, dict[str, Tensor]] = {}
         self._done = 0
@@ -145,8 +145,7 @@ class _Pursuit:
         networks = self._trainer.parameters()
         quantised, quantised_at = self._quantise(networks), self._trainer.lmbda
         excess = self._write(networks, quantised)
-        bpp = self._found[0].report.bpp
-        search = Search(self._goal, first_responsiveness(self._goal, bpp))
+        search = Search(self._goal)
         for _ in range(_MOST_CORRECTIONS):
             lmbda, affordable = self._trainer.lmbda, self._affordable()
             if self._meets(self._found[-1]) or at_limit(lmbda, excess) or not self._states:
@@ -186,9 +185,7 @@ class _Pursuit:
     def _steer(self, step: int) -> None:
         found = self._evaluate()
         before, share = self._trainer.lmbda, step / self._steps
-        self._trainer.lmbda = adjusted_lmbda(
-            self._goal, before, self._excess(found), share, found.bpp, self._steps
-        )
+        self._trainer.lmbda = self._steering.next(before, self._excess(found), share, found.bpp)
         _log.debug(
             "step %d: %.4f bpp of latents, %.2f dB: lambda %.6f -> %.6f",
             *(step, found.bpp, psnr_db(found.mse), before, self._trainer.lmbda),

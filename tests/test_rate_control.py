@@ -15,6 +15,7 @@ from PIL import Image
 
 import givre
 from givre.coder.choose_settings import FitChoices, continued_settings, new_settings
+from givre.coder.fit_response import pending_change, settled, susceptibility
 from givre.coder.overfit import fitting_threads, start_fit
 from givre.coder.quality import mean_squared_error, psnr_db
 from givre.coder.rate_control import (
@@ -25,10 +26,9 @@ from givre.coder.rate_control import (
     Goal,
     Probe,
     Search,
-    adjusted_lmbda,
+    Steering,
     at_limit,
     first_lmbda,
-    susceptibility,
 )
 from givre.coder.schedule import Recipe, learning_left, plan_step
 from givre.coder.settings import FitSettings
@@ -114,11 +114,49 @@ def test_lambda_changes_by_little_and_stays_in_its_range(
     excess: float, share: float, lmbda: float, kind: str
 ) -> None:
     goal = Goal(kind, 1.0)
-    found = adjusted_lmbda(goal, lmbda, excess, share, 1.0, 500)
+    found = Steering(goal, 500).next(lmbda, excess, share, 1.0)
     assert LMBDA_LOWEST <= found <= LMBDA_HIGHEST
     assert abs(log(found / lmbda)) <= 0.8 + 1e-9
-    more = adjusted_lmbda(goal, lmbda, excess + 0.5, share, 1.0, 500)
+    more = Steering(goal, 500).next(lmbda, excess + 0.5, share, 1.0)
     assert more >= found  # a larger or better file never lowers lambda
+
+
+@given(
+    surprise=st.floats(-0.4, 0.4),
+    kind=st.sampled_from(["bpp", "psnr"]),
+    steps=st.sampled_from([250, 2000]),
+)
+def test_steering_comes_to_rest_on_a_fit_that_answers_slowly(
+    surprise: float, kind: str, steps: int
+) -> None:
+    """An image that is off by a surprise at first, and follows the model from there."""
+    goal, bpp, first = Goal(kind, 1.0), 1.0, 1e-3
+    if goal.is_quality:
+        surprise *= 4
+    steering, changes, lmbda = Steering(goal, steps), [], first
+    for share in CHECKS:
+        excess = surprise + pending_change(goal.is_quality, share, lmbda, bpp, steps)
+        for earlier, change in changes:
+            effect = goal.elasticity * susceptibility(earlier) * change
+            excess -= effect * settled(goal.is_quality, share - earlier)
+        found = steering.next(lmbda, excess, share, bpp)
+        changes.append((share, log(found / lmbda)))
+        lmbda = found
+    left = surprise - sum(goal.elasticity * susceptibility(s) * c for s, c in changes)
+    assert left == pytest.approx(0, abs=1e-9)
+    # once it is asked for, nothing is taken back
+    assert all(change * surprise >= -1e-9 for _, change in changes)
+
+
+def test_answers_settle_and_what_is_pending_dies_away() -> None:
+    for is_quality in (False, True):
+        found = [settled(is_quality, elapsed) for elapsed in (0.0, 0.05, 0.1, 0.4, 1e9)]
+        assert found == sorted(found)
+        assert found[0] == 0
+        assert found[-1] == pytest.approx(1)
+        pending = [abs(pending_change(is_quality, s, 1e-3, 0.5, 500)) for s in (*CHECKS, 1.0)]
+        assert pending == sorted(pending, reverse=True)
+        assert pending[-1] == 0
 
 
 @pytest.mark.parametrize("power", [0.5, 0.7, 1.0, 2.0])
