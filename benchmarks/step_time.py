@@ -74,7 +74,7 @@ def parts(kernels: Kernels, point: str, target: Target) -> dict[str, Callable[[]
     values = [torch.randn(g.height, g.width, generator=generator) for g in model.grids]
     dense = torch.randn(1, arch.n_levels, height, width, generator=generator)
     fitted = kernels.latents(model.grids, torch.device("cpu"))
-    settings = ProxySettings(16.0, False, 0.2, 0.2, 0, 0)
+    settings = ProxySettings(gain=16.0, temperature=0.2, noise=0.2, seed=0, step=0)
     gradients = [torch.randn(g.height, g.width, generator=generator) for g in model.grids]
     networks = list(model.parameters())
     for p in networks:

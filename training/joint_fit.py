@@ -115,7 +115,7 @@ def fit_jointly(
         balance = 1.0
         if pace.balanced and step >= _BALANCED_FROM:
             balance = float(losses.mean() / losses[crop])
-        (loss * (balance / pace.batch)).backward()  # type: ignore[no-untyped-call]
+        (loss * (balance / pace.batch)).backward()
         latents[crop].update(plan.learning_rate, None)
 
     started = perf_counter()
