@@ -9,7 +9,7 @@ group has moved, the dearer it is to move, and groups that gain little stay at t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import log
+from math import log, log2
 
 import numpy as np
 import torch
@@ -46,29 +46,46 @@ class ParameterRate:
         device = self._parameters[0].device
         self._groups = torch.repeat_interleave(torch.tensor(index), torch.tensor(sizes)).to(device)
         self._counts = torch.bincount(self._groups, minlength=len(groups)).float()
-        self._sizes = sizes
         values = [torch.from_numpy(prior[name]).reshape(-1) for name in names]
         self._prior = torch.cat(values).float().to(device)
+        # Views, made once: a decoder has some fifty tensors, and to shape each takes its time.
+        self._flat_parameters = [p.detach().view(-1) for p in self._parameters]
+        self._gradient = torch.empty_like(self._prior)
+        parts = torch.split(self._gradient, sizes)
+        self._gradients = [
+            part.view(p.shape) for part, p in zip(parts, self._parameters, strict=True)
+        ]
 
     @torch.no_grad()
     def bits(self) -> float:
         """The rate, up to a constant: sum over the groups of n log2(mean |d| + FLOOR)."""
         return float((self._counts * torch.log2(self._means(self._flat() - self._prior))).sum())
 
+    def coded_bits(self) -> float:
+        """What the parameters will take in the file, where the fit is half done or more.
+
+        Within a fifth of it after 250 steps on crops of photographs, lop to hop, lambda 0.01 to
+        0.0003; after fewer steps on small pictures they may take only half.
+        """
+        n = float(self._counts.sum())
+        rate = self.bits() - n * log2(FLOOR)
+        return rate * (0.79 + 0.12 * rate / n)
+
     @torch.no_grad()
     def add_gradient(self, weight: float) -> None:
         """Add `weight` times the slope of the rate to every parameter's `.grad`."""
         difference = self._flat() - self._prior
         slope = (weight / log(2)) / self._means(difference)
-        gradient = slope[self._groups] * difference / (difference.abs() + _SMOOTHNESS)
-        for parameter, part in zip(
-            self._parameters, torch.split(gradient, self._sizes), strict=True
-        ):
-            shaped = part.reshape(parameter.shape)
-            parameter.grad = shaped.clone() if parameter.grad is None else parameter.grad + shaped
+        torch.mul(slope[self._groups], difference, out=self._gradient)
+        self._gradient.div_(difference.abs() + _SMOOTHNESS)
+        for parameter in self._parameters:
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+        own = [parameter.grad for parameter in self._parameters if parameter.grad is not None]
+        torch._foreach_add_(own, self._gradients)
 
     def _flat(self) -> Tensor:
-        return torch.cat([p.detach().reshape(-1) for p in self._parameters])
+        return torch.cat(self._flat_parameters)
 
     def _means(self, difference: Tensor) -> Tensor:
         """Mean magnitude in each group, plus FLOOR."""

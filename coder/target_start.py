@@ -47,14 +47,26 @@ def starting_lmbda(
     return first_lmbda(goal, probes, bpp)
 
 
-def other_bits(goal: Goal, settings: FitSettings, samples: NDArray[np.uint8]) -> float:
+def other_bits(
+    goal: Goal,
+    settings: FitSettings,
+    samples: NDArray[np.uint8],
+    parameter_bits: float | None = None,
+) -> float:
     """Guess of the bits of header and parameters in the file that the goal asks for.
 
     What is saved by moving single latents at the end is taken off.
+
+    Args:
+        goal: what to meet.
+        settings: of the fit.
+        samples: the image, uint8 (H, W, C).
+        parameter_bits: of the parameters, if more is known of them than the goal tells.
     """
     height, width, channels = samples.shape
     total = 8 * goal.value if goal.kind == "size" else goal.value * height * width
-    specs = tensor_specs(architecture_for(settings, width, height, channels))
-    n_parameters = sum(int(np.prod(spec.shape)) for spec in specs)
-    other = _HEADER_BITS + parameter_bits_guess(total, n_parameters)
+    if parameter_bits is None:
+        specs = tensor_specs(architecture_for(settings, width, height, channels))
+        parameter_bits = parameter_bits_guess(total, sum(spec.size for spec in specs))
+    other = _HEADER_BITS + parameter_bits
     return other - expected_saving(settings) * max(0.0, total - other)

@@ -49,16 +49,22 @@ _MOST_CORRECTIONS = 10
 _EXTRA_SHARE = 0.4
 """Steps of the corrections, relative to those of the fit, within which all is done as a rule."""
 
-_QUANTISING_PIXELS = 3_000_000
+_QUANTISING_PIXELS = 4_000_000
 """Pixels times steps that take a fraction of the time that quantising takes; the corrections may
 have as many again."""
 
 _OUT_OF_BUDGET_SHARE = 0.5
 """Share of the schedule that a correction may repeat when it is late already."""
 
-_REQUANTISE_CHANGE = 0.7
-"""Change of log(lambda) from which the parameters are quantised anew."""
+_NEARLY_FILLED = 0.975
+"""Part of a size that will do when corrections are late already."""
 
+_REQUANTISE_CHANGE = 1.2
+"""Change of log(lambda) from which the parameters are quantised anew. Their bits then change by as
+much as a correction does, so it is not for small ones."""
+
+_PARAMETERS_KNOWN = 0.5
+"""Share of the schedule from which the parameters' bits can be told from their rate."""
 
 STEERED = Recipe(rate_start=1.0)
 """The recipe of a fit to a target: its rate must tell all along what the file's will be."""
@@ -151,7 +157,7 @@ class _Pursuit:
             if self._meets(self._found[-1]) or at_limit(lmbda, excess) or not self._states:
                 break
             if affordable < 1 - max(self._states):
-                if self._goal.kind == "size" and self._admitted():
+                if self._goal.kind == "size" and self._nearly_filled():
                     break  # it keeps its promise, filling it better would take longer
                 affordable = _OUT_OF_BUDGET_SHARE
             back = search.next(lmbda, excess, affordable, list(self._states))
@@ -185,6 +191,10 @@ class _Pursuit:
     def _steer(self, step: int) -> None:
         found = self._evaluate()
         before, share = self._trainer.lmbda, step / self._steps
+        parameter_bits = self._trainer.parameter_bits()
+        if share >= _PARAMETERS_KNOWN and parameter_bits is not None:
+            other = other_bits(self._goal, self._settings, self._samples, parameter_bits)
+            self._offsets = _Offsets(other)
         self._trainer.lmbda = self._steering.next(before, self._excess(found), share, found.bpp)
         _log.debug(
             "step %d: %.4f bpp of latents, %.2f dB: lambda %.6f -> %.6f",
@@ -255,6 +265,10 @@ class _Pursuit:
     def _meets(self, encoded: Encoded) -> bool:
         report = encoded.report
         return self._goal.meets(report.bytes, report.psnr_db, self._pixels)
+
+    def _nearly_filled(self) -> bool:
+        sizes = [e.report.bytes for e in self._admitted()]
+        return bool(sizes) and max(sizes) >= _NEARLY_FILLED * self._goal.value
 
     def _admitted(self) -> list[Encoded]:
         reports = ((e, e.report) for e in self._found)

@@ -123,6 +123,13 @@ class Trainer:
         mse = float(self._kernels.distortion(self.model, latents, target.normalised, target.span))
         return Evaluation(mse + self._lmbda * bpp, bpp, mse)
 
+    def parameter_bits(self) -> float | None:
+        """Guess of the parameters' bits in the file; None without a prior.
+
+        It is good from about half of the schedule on; see `ParameterRate.coded_bits`.
+        """
+        return self._parameter_rate.coded_bits() if self._parameter_rate else None
+
     def rounded(self) -> list[Tensor]:
         """Latents rounded and clamped to the symbols' range, as float tensors."""
         return self._latents.rounded(self._gain)

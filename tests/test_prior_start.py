@@ -411,6 +411,20 @@ def test_the_gradient_is_weighted_and_added() -> None:
         torch.testing.assert_close(p.grad, -2 * first)
 
 
+def test_the_files_parameters_take_about_what_was_said(photo: Samples) -> None:
+    guesses, found = [], []
+    for lmbda in (0.01, 0.001):
+        settings = FitSettings(lmbda=lmbda, steps=250, complexity="lop", threads=1)
+        fit = overfit(photo, settings)
+        model = CodecModel(fit.architecture, fit.width, fit.height)
+        model.load_state_dict(fit.parameters)
+        rate = ParameterRate(fit.architecture, model, fit.prior.values(fit.architecture))
+        guesses.append(rate.coded_bits())
+        found.append(8 * encode_fit(fit, photo).report.parameter_bytes)
+    assert found[1] > 1.3 * found[0]
+    assert guesses == pytest.approx(found, rel=0.25)
+
+
 def test_at_the_prior_there_is_no_gradient() -> None:
     arch = NAMED_POINTS["lop"]
     model = CodecModel(arch, 16, 16)
