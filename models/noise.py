@@ -14,6 +14,7 @@ mean.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import log, pi
 
 import torch
@@ -40,6 +41,14 @@ def noise_key(seed: int, step: int, grid: int) -> tuple[int, int, int, int]:
     numbers, as multiples of 2^-32.
     """
     cycle, place = divmod(step, CYCLE)
+    unit = (_WORD + 1) // CYCLE
+    shift, other_shift = place * _STRIDE * unit & _WORD, place * _OTHER_STRIDE * unit & _WORD
+    return *_hash_keys(seed, cycle, grid), shift, other_shift
+
+
+@lru_cache(maxsize=64)
+def _hash_keys(seed: int, cycle: int, grid: int) -> tuple[int, int]:
+    """Two words that depend on all three numbers; asked for again at every step of a cycle."""
     state = 0
     for number in (seed, cycle, grid):
         # The finaliser of SplitMix64 (Steele, Lea and Flood, 2014).
@@ -47,9 +56,7 @@ def noise_key(seed: int, step: int, grid: int) -> tuple[int, int, int, int]:
         state = (state ^ (state >> 30)) * 0xBF58476D1CE4E5B9 & _MASK
         state = (state ^ (state >> 27)) * 0x94D049BB133111EB & _MASK
         state ^= state >> 31
-    unit = (_WORD + 1) // CYCLE
-    shift, other_shift = place * _STRIDE * unit & _WORD, place * _OTHER_STRIDE * unit & _WORD
-    return state >> 32, state & _WORD, shift, other_shift
+    return state >> 32, state & _WORD
 
 
 def normal_noise(seed: int, step: int, grid: int, n: int, device: torch.device) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -11,14 +12,45 @@ from givre.models.codec_model import CodecModel
 from givre.models.fused.buffers import Buffers
 from givre.models.fused.distortion import dense_gradient, fused_distortion, fused_synthesis
 from givre.models.fused.latents import FusedLatents
-from givre.models.fused.module_parameters import parameters_of
-from givre.models.fused.pixel_products import Floats
+from givre.models.fused.module_parameters import ParameterArrays, arrays_of, parameters_of
 from givre.models.fused.pool import together
 from givre.models.fused.rate import RateBackward, fused_rate
 from givre.models.fused.upsampling import fused_dense
 from givre.models.fused.upsampling_passes import UpsamplingPasses
 from givre.models.geometry import Grid
 from givre.models.latents import ProxySettings, hard_latents
+
+
+@dataclass(frozen=True)
+class _Networks:
+    """A model and its parameters as a step wants them: to find them takes as long as a kernel.
+
+    Attributes:
+        model: what they belong to.
+        entropy: parameters of ARM and IFCE.
+        filters: of the upsampling; the first `n_transposed` are the transposed ones.
+        synthesis: of the synthesis.
+        main: which grids are main grids.
+    """
+
+    model: CodecModel
+    entropy: ParameterArrays
+    filters: ParameterArrays
+    n_transposed: int
+    synthesis: ParameterArrays
+    main: tuple[int, ...]
+
+    @classmethod
+    def of(cls, model: CodecModel) -> _Networks:
+        """Find them in a model."""
+        return cls(
+            model,
+            arrays_of(model.arm, model.ifce),
+            arrays_of(model.upsampling),
+            len(model.upsampling.transposed),
+            arrays_of(model.synthesis),
+            tuple(i for i, grid in enumerate(model.grids) if not grid.hyper),
+        )
 
 
 class FusedFittedLatents:
@@ -33,6 +65,7 @@ class FusedFittedLatents:
         self._inner = FusedLatents([(g.height, g.width) for g in grids], threads)
         self._made_for: ProxySettings | None = None
         self._threads, self._buffers = threads, Buffers()
+        self._networks: _Networks | None = None
 
     def start(self, values: Sequence[Tensor], gain: float) -> None:
         """Begin at `values` (H_i, W_i), which are on the symbols' scale: gain * u."""
@@ -57,31 +90,26 @@ class FusedFittedLatents:
         Rate and distortion are independent of each other, so on two threads each gets one: that
         spares them most of their waiting for each other, which counts on small images.
         """
-        inner, threads, buffers = self._inner, self._threads, self._buffers
-        latents = inner.arrays
-        rate = RateBackward(model, latents, rate_weight, threads, buffers)
-        together(
-            (lambda: self._distortion_backward(model, latents, target, span), rate.visit), threads
+        inner, threads = self._inner, self._threads
+        networks = self._networks
+        if networks is None or networks.model is not model:
+            networks = self._networks = _Networks.of(model)
+        rate = RateBackward(
+            model, networks.entropy, inner.arrays, rate_weight, threads, self._buffers
         )
+        together((lambda: self._distortion_backward(networks, target, span), rate.visit), threads)
         rate.add_to(inner.gradient)
 
-    def _distortion_backward(
-        self, model: CodecModel, latents: Sequence[Floats], target: Tensor, span: Tensor
-    ) -> None:
+    def _distortion_backward(self, networks: _Networks, target: Tensor, span: Tensor) -> None:
         """Write the distortion's gradient over that of the main grids."""
         inner, threads, buffers = self._inner, self._threads, self._buffers
-        main = [i for i, grid in enumerate(model.grids) if not grid.hyper]
-        filters = list(parameters_of(model.upsampling))
-        halves = [half.detach().numpy() for half in filters]
-        n = len(model.upsampling.transposed)
-        upsampling = UpsamplingPasses(
-            [latents[i] for i in main], halves[:n], halves[n:], threads, buffers
-        )
+        halves, n = networks.filters.arrays, networks.n_transposed
+        latents = [inner.arrays[i] for i in networks.main]
+        upsampling = UpsamplingPasses(latents, halves[:n], halves[n:], threads, buffers)
         dense = upsampling.forward()
-        gradient = dense_gradient(model.synthesis, dense, target, span, threads, buffers)
-        found = upsampling.backward(gradient, [inner.gradients[i] for i in main])
-        for half, own in zip(filters, found, strict=True):
-            half.grad = torch.from_numpy(own)
+        gradient = dense_gradient(networks.synthesis, dense, target, span, threads, buffers)
+        found = upsampling.backward(gradient, [inner.gradients[i] for i in networks.main])
+        networks.filters.set_gradients(found)
 
     def update(self, learning_rate: float, upcoming: ProxySettings | None) -> None:
         """One Adam step from the gradients of the last proxy, and the next proxy with it."""

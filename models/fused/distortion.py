@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from givre.models.fused.buffers import Buffers
-from givre.models.fused.module_parameters import parameters_of
+from givre.models.fused.module_parameters import ParameterArrays, parameters_of
 from givre.models.fused.pixel_products import Floats
 from givre.models.fused.synthesis_passes import SynthesisPasses, squared_error
 from givre.models.synthesis import Synthesis
@@ -23,8 +23,9 @@ class _Distortion(torch.autograd.Function):
     def forward(
         ctx: Any, dense: Tensor, target: Tensor, span: Tensor, threads: int, *parameters: Tensor
     ) -> Tensor:
+        arrays = [_array(parameter) for parameter in parameters]
         value, by_dense, gradients = _error_and_gradients(
-            parameters, _planes_of(dense), target, span, threads, Buffers()
+            arrays, _planes_of(dense), target, span, threads, Buffers()
         )
         ctx.save_for_backward(*map(torch.from_numpy, (by_dense[None], *gradients)))
         return dense.new_tensor(value)
@@ -59,12 +60,13 @@ def fused_distortion(
     if torch.is_grad_enabled() and any(t.requires_grad for t in (dense, *parameters)):
         value: Tensor = _Distortion.apply(dense, target, span, threads, *parameters)  # type: ignore[no-untyped-call]
         return value
-    planes = SynthesisPasses(parameters, _planes_of(dense), threads, Buffers()).forward()
+    arrays = [_array(parameter) for parameter in parameters]
+    planes = SynthesisPasses(arrays, _planes_of(dense), threads, Buffers()).forward()
     return dense.new_tensor(squared_error(planes, _planes_of(target), _array(span), threads))
 
 
 def dense_gradient(
-    synthesis: Synthesis,
+    synthesis: ParameterArrays,
     dense: Floats,
     target: Tensor,
     span: Tensor,
@@ -74,7 +76,7 @@ def dense_gradient(
     """Find the gradient of `fused_distortion`, without autograd.
 
     Args:
-        synthesis: the network; the gradient by its parameters is put in their `.grad`.
+        synthesis: the network's parameters; the gradient by them is put in their `.grad`.
         dense: (L, H, W).
         target: as for `fused_distortion`, as the next two.
         span: likewise.
@@ -84,10 +86,9 @@ def dense_gradient(
     Returns:
         (L, H, W), the gradient by `dense`; it lies in one of the buffers.
     """
-    parameters = _parameters(synthesis)
-    _, found, gradients = _error_and_gradients(parameters, dense, target, span, threads, buffers)
-    for parameter, gradient in zip(parameters, gradients, strict=True):
-        parameter.grad = torch.from_numpy(gradient)
+    arrays = synthesis.arrays
+    _, found, gradients = _error_and_gradients(arrays, dense, target, span, threads, buffers)
+    synthesis.set_gradients(gradients)
     return found
 
 
@@ -99,12 +100,13 @@ def fused_synthesis(synthesis: Synthesis, dense: Tensor, threads: int) -> Tensor
         dense: (1, L, H, W), float32 on the CPU.
         threads: of the kernels; the result does not depend on it.
     """
-    layers = SynthesisPasses(_parameters(synthesis), _planes_of(dense), threads, Buffers())
+    arrays = [_array(parameter) for parameter in _parameters(synthesis)]
+    layers = SynthesisPasses(arrays, _planes_of(dense), threads, Buffers())
     return torch.from_numpy(layers.forward()[None])
 
 
 def _error_and_gradients(
-    parameters: Sequence[Tensor],
+    parameters: Sequence[Floats],
     dense: Floats,
     target: Tensor,
     span: Tensor,

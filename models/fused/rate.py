@@ -14,7 +14,7 @@ from givre.models.architecture import Architecture
 from givre.models.codec_model import CodecModel
 from givre.models.fused.block_products import Floats
 from givre.models.fused.buffers import Buffers
-from givre.models.fused.module_parameters import parameters_of
+from givre.models.fused.module_parameters import ParameterArrays, parameters_of
 from givre.models.fused.rate_passes import (
     EntropyModel,
     RateGradient,
@@ -68,7 +68,8 @@ class RateBackward:
     """The gradient of a multiple of the rate, without autograd.
 
     Args:
-        model: as for `fused_rate`; the gradient by its parameters is put in their `.grad`.
+        model: as for `fused_rate`.
+        parameters: of its ARM and IFCE; the gradient by them is put in their `.grad`.
         latents: as for `fused_rate`, as arrays.
         scale: of the rate.
         threads: as for `fused_rate`.
@@ -78,23 +79,25 @@ class RateBackward:
     def __init__(
         self,
         model: CodecModel,
+        parameters: ParameterArrays,
         latents: Sequence[Floats],
         scale: float,
         threads: int,
         buffers: Buffers,
     ) -> None:
-        self._model, self._latents, self._scale = model, latents, scale
+        self._model, self._parameters = model, parameters
+        self._latents, self._scale = latents, scale
         self._threads, self._buffers = threads, buffers
         self._packed: EntropyModel
         self._found: RateGradient
 
     def visit(self) -> None:
         """Visit all grids and find the gradient by the parameters."""
-        parameters = _parameters(self._model)
-        self._packed = _packed(self._model.arch, self._model.grids, parameters)
+        model = self._model
+        self._packed = entropy_model(model.arch, model.grids, self._parameters.arrays)
         self._found = rate_gradient(self._packed, self._latents, self._threads, self._buffers)
-        for parameter, gradient in zip(parameters, self._found.parameters, strict=True):
-            parameter.grad = torch.from_numpy(gradient * np.float32(self._scale))
+        scale = np.float32(self._scale)
+        self._parameters.set_gradients([gradient * scale for gradient in self._found.parameters])
 
     def add_to(self, gradient: Floats) -> None:
         """Add that by the latents, after `visit`, to that of all grids, flat."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from torch import Tensor
 
 from givre.models.fused import pool
 from givre.models.fused.buffers import Buffers
@@ -29,7 +28,7 @@ _FEW_ROWS = 4
 
 
 class SynthesisPasses:
-    """The synthesis' parameters as arrays, and its passes over one image.
+    """The synthesis' passes over one image.
 
     Args:
         parameters: hidden and output layer, residual layers, each weight before its bias;
@@ -40,19 +39,18 @@ class SynthesisPasses:
     """
 
     def __init__(
-        self, parameters: Sequence[Tensor], dense: Floats, threads: int, buffers: Buffers
+        self, parameters: Sequence[Floats], dense: Floats, threads: int, buffers: Buffers
     ) -> None:
-        arrays = [np.ascontiguousarray(p.detach().numpy()) for p in parameters]
-        hidden, hidden_bias, output, output_bias = arrays[:4]
-        stabiliser = arrays[-1]
-        self._shapes = [array.shape for array in arrays]
+        hidden, hidden_bias, output, output_bias = parameters[:4]
+        stabiliser = parameters[-1]
+        self._shapes = [array.shape for array in parameters]
         self._pixel: PixelWeights = pixel_weights(
             hidden[:, :, 0, 0], hidden_bias, output[:, :, 0, 0], output_bias, stabiliser[:, :, 0, 0]
         )
         channels = len(output_bias)
         self._residual = [
             (weight.reshape(channels, channels, 9), bias)
-            for weight, bias in zip(arrays[4:-1:2], arrays[5:-1:2], strict=True)
+            for weight, bias in zip(parameters[4:-1:2], parameters[5:-1:2], strict=True)
         ]
         _, self._height, self._width = dense.shape
         self._plane_shape = (channels, self._height, self._width)
