@@ -31,6 +31,8 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy -p givre
+	cd benchmarks && $(CURDIR)/$(BIN)/mypy --config-file ../setup.cfg ./*.py
+	cd training && $(CURDIR)/$(BIN)/mypy --config-file ../setup.cfg ./*.py
 
 clean:
 	rm -rf $(VENV) build dist demo *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
