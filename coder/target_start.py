@@ -31,17 +31,18 @@ def starting_lmbda(
     height, width, channels = samples.shape
     pixels = height * width
     probes: list[Probe] = []
+    tried: set[int] = set()
     if channels == 3 and settings.prior != 0:
         for lmbda in PRIOR_LMBDAS.values():
             chosen, trainer = start_fit(samples, replace(settings, lmbda=lmbda), recipe)
-            # Fits from this prior end as photographs do at its own lambda.
-            suited = PRIOR_LMBDAS.get(chosen.prior or 0, 0.0) * lmbda
-            suited /= comparable_lmbda(samples, lmbda)
-            if not suited or any(p.lmbda == suited for p in probes):
+            if not chosen.prior or chosen.prior in tried:
                 continue
+            tried.add(chosen.prior)
             found = trainer.evaluate()
             other = other_bits(goal, chosen, samples)
             excess = goal.excess(found.bpp * pixels, other, psnr_db(found.mse), pixels)
+            # Fits from this prior end as photographs do at its own lambda.
+            suited = PRIOR_LMBDAS[chosen.prior] * lmbda / comparable_lmbda(samples, lmbda)
             probes.append(Probe(suited, excess, found.bpp))
     bpp = 8 * goal.value / pixels if goal.kind == "size" else goal.value
     return first_lmbda(goal, probes, bpp)
