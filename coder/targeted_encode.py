@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, replace
-from math import isfinite, log
+from math import isfinite, log, sqrt
 from time import perf_counter
 
 import numpy as np
@@ -35,6 +35,7 @@ from givre.coder.rate_control import (
 )
 from givre.coder.schedule import Recipe, plan_step
 from givre.coder.settings import FitSettings
+from givre.coder.target_outcome import best, filled, meets, out_of_reach
 from givre.coder.target_start import other_bits, starting_lmbda
 from givre.coder.torch_state import torch_as_shipped
 from givre.coder.trainer import Evaluation, Trainer
@@ -45,6 +46,10 @@ _log = logging.getLogger(__name__)
 _PROGRESS_SECONDS = 0.25
 
 _MOST_CORRECTIONS = 10
+_MOST_FITS = 2
+
+_ANOTHER_START = 0.5
+"""Least change of log(lambda) for which the networks are fitted again from the start."""
 
 _EXTRA_SHARE = 0.4
 """Steps of the corrections, relative to those of the fit, within which all is done as a rule."""
@@ -114,9 +119,19 @@ def encode_to_goal(
     check_samples(samples)
     with fitting_threads(settings):
         lmbda = starting_lmbda(samples, settings, goal, recipe)
-        chosen, trainer = start_fit(samples, replace(settings, lmbda=lmbda), recipe)
-        _log.info("begins with lambda %.6f", lmbda)
-        return _Pursuit(trainer, chosen, samples, goal, recipe, on_progress).go()
+        earlier: list[Encoded] = []
+        for _ in range(_MOST_FITS):
+            chosen, trainer = start_fit(samples, replace(settings, lmbda=lmbda), recipe)
+            _log.info("begins with lambda %.6f", lmbda)
+            pursuit = _Pursuit(trainer, chosen, samples, goal, recipe, on_progress, earlier)
+            found = pursuit.go()
+            if found is not None:
+                return found
+            # The image is unlike photographs, and its networks were fitted for another rate.
+            before, lmbda = lmbda, pursuit.between()
+            if abs(log(lmbda / before)) < _ANOTHER_START:
+                break
+        raise TargetError(out_of_reach(goal, settings.steps, earlier))
 
 
 class _Pursuit:
@@ -130,7 +145,11 @@ class _Pursuit:
         goal: Goal,
         recipe: Recipe,
         on_progress: ProgressListener | None,
+        found: list[Encoded],
     ) -> None:
+        self._found = found
+        self._earlier_steps = found[-1].report.steps if found else 0
+        self._earlier_seconds = found[-1].report.seconds if found else 0.0
         self._trainer, self._settings, self._samples = trainer, settings, samples
         self._goal, self._recipe, self._on_progress = goal, recipe, on_progress
         self._target = make_target(samples)
@@ -143,21 +162,21 @@ class _Pursuit:
         self._planned = self._steps
         self._latest: Evaluation | None = None
         self._started = self._told = perf_counter()
-        self._found: list[Encoded] = []
+        self._quantised_at = trainer.lmbda
 
-    def go(self) -> Encoded:
-        """Fit, write, correct. Raises TargetError when the goal is out of reach."""
+    def go(self) -> Encoded | None:
+        """Fit, write, correct; None when the goal was not reached."""
         self._pass(0)
         networks = self._trainer.parameters()
-        quantised, quantised_at = self._quantise(networks), self._trainer.lmbda
+        quantised = self._quantise(networks)
         excess = self._write(networks, quantised)
         search = Search(self._goal)
         for _ in range(_MOST_CORRECTIONS):
             lmbda, affordable = self._trainer.lmbda, self._affordable()
-            if self._meets(self._found[-1]) or at_limit(lmbda, excess) or not self._states:
+            if meets(self._goal, self._found[-1]) or at_limit(lmbda, excess) or not self._states:
                 break
             if affordable < 1 - max(self._states):
-                if self._goal.kind == "size" and self._nearly_filled():
+                if self._goal.kind == "size" and filled(self._goal, self._found) >= _NEARLY_FILLED:
                     break  # it keeps its promise, filling it better would take longer
                 affordable = _OUT_OF_BUDGET_SHARE
             back = search.next(lmbda, excess, affordable, list(self._states))
@@ -165,11 +184,15 @@ class _Pursuit:
             self._trainer.load_latent_state(self._states[back.share])
             self._trainer.lmbda = back.lmbda
             self._pass(self._step_at(back.share), latents_only=True)
-            if abs(log(back.lmbda / quantised_at)) > _REQUANTISE_CHANGE:
-                quantised, quantised_at = self._quantise(networks), back.lmbda
+            if abs(log(back.lmbda / self._quantised_at)) > _REQUANTISE_CHANGE:
+                quantised = self._quantise(networks)
             before, excess = excess, self._write(networks, quantised)
             search.learn(lmbda, before, back, excess)
-        return self._best()
+        return best(self._goal, self._found)
+
+    def between(self) -> float:
+        """Lambda between that of the networks' fit and the last one of the latents alone."""
+        return sqrt(self._quantised_at * self._trainer.lmbda)
 
     def _pass(self, first: int, *, latents_only: bool = False) -> None:
         """Do the steps of the schedule from `first` on, steering lambda if the networks move."""
@@ -204,7 +227,7 @@ class _Pursuit:
     def _quantise(self, networks: dict[str, Tensor]) -> QuantisedParameters:
         """Quantise the parameters for the present latents, and go on with the result."""
         fit = self._fit(networks, self._evaluate())
-        quantised = quantise_fit(fit, self._target)
+        quantised, self._quantised_at = quantise_fit(fit, self._target), self._trainer.lmbda
         self._trainer.set_networks(quantised.values(fit.architecture))
         return quantised
 
@@ -214,7 +237,7 @@ class _Pursuit:
         values = quantised.values(self._trainer.model.arch)
         fit = move_latents(self._fit(networks, found), values, self._target)
         encoded = encode_fit(fit, self._samples, quantised)
-        seconds = perf_counter() - self._started
+        seconds = self._earlier_seconds + perf_counter() - self._started
         report = replace(encoded.report, seconds=seconds)
         self._found.append(replace(encoded, report=report))
         self._offsets = _Offsets(
@@ -238,7 +261,7 @@ class _Pursuit:
             latents=self._trainer.symbols(),
             bpp=found.bpp,
             psnr_db=psnr_db(found.mse),
-            steps=self._done,
+            steps=self._earlier_steps + self._done,
             seconds=perf_counter() - self._started,
         )
 
@@ -261,38 +284,6 @@ class _Pursuit:
 
     def _step_at(self, share: float) -> int:
         return int(share * self._steps)
-
-    def _meets(self, encoded: Encoded) -> bool:
-        report = encoded.report
-        return self._goal.meets(report.bytes, report.psnr_db, self._pixels)
-
-    def _nearly_filled(self) -> bool:
-        sizes = [e.report.bytes for e in self._admitted()]
-        return bool(sizes) and max(sizes) >= _NEARLY_FILLED * self._goal.value
-
-    def _admitted(self) -> list[Encoded]:
-        reports = ((e, e.report) for e in self._found)
-        return [e for e, r in reports if self._goal.admits(r.bytes, r.psnr_db, self._pixels)]
-
-    def _best(self) -> Encoded:
-        """The file to return. Raises TargetError if the goal admits none."""
-        admitted = self._admitted()
-        if not admitted:
-            raise TargetError(self._out_of_reach())
-        if self._goal.kind == "size":
-            return max(admitted, key=lambda e: e.report.bytes)
-        return admitted[-1]
-
-    def _out_of_reach(self) -> str:
-        closest = min(
-            (e.report for e in self._found),
-            key=lambda r: abs(self._goal.miss(r.bytes, r.psnr_db, self._pixels)),
-        )
-        return (
-            f"{self._goal} cannot be reached in {self._steps} steps: the closest file has"
-            f" {closest.bytes} bytes, {closest.bpp:.4f} bpp and {closest.psnr_db:.2f} dB;"
-            " ask for that, or change the steps or the complexity"
-        )
 
     def _tell(self) -> None:
         now = perf_counter()

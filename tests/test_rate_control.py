@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import exp, inf, log
 from pathlib import Path
 
@@ -274,6 +275,14 @@ def test_goal_out_of_reach_says_what_is_not(samples: NDArray[np.uint8], goal: Go
     with pytest.raises(TargetError, match=r"the closest file has \d+ bytes") as found:
         encode_to_goal(samples, FAST, goal)
     assert "\n" not in str(found.value)
+
+
+def test_an_image_unlike_photographs_is_fitted_a_second_time() -> None:
+    """Noise: the networks of the first fit, at a lambda for photographs, are of no use."""
+    noise = np.random.default_rng(0).integers(0, 256, (12, 16, 3), dtype=np.uint8)
+    report = encode_to_goal(noise, replace(FAST, steps=40), Goal("psnr", 12)).report
+    assert report.psnr_db == pytest.approx(12, abs=0.1)
+    assert report.steps >= 2 * 40
 
 
 def test_fit_without_start_from_an_image_meets_its_goal() -> None:
