@@ -117,14 +117,16 @@ def distortion_curvature(
         out: Tensor = functional_call(model.synthesis, own, (window[None],))
         return out[0, :, half, half]
 
-    def outputs() -> Tensor:
-        samples = kernels.synthesise(model, kernels.upsample(model, latents))
-        return samples[0].flatten(1)[:, picked].t()
+    def outputs(dense: Tensor) -> Tensor:
+        return kernels.synthesise(model, dense)[0].flatten(1)[:, picked].t()
 
     with torch.no_grad():
-        windows = _windows(kernels.upsample(model, latents), picked, half)
+        dense = kernels.upsample(model, latents)
+        windows, before = _windows(dense, picked, half), outputs(dense)
         by_filters = {
-            name: _difference_quotients(tensor, outputs)
+            name: _difference_quotients(
+                tensor, before, lambda: outputs(kernels.upsample(model, latents))
+            )
             for name, tensor in _tensors(model, names).items()
             if name not in weights
         }
@@ -226,9 +228,12 @@ def _differentiate(
     return outputs.detach(), dict(zip(own, jacobians, strict=True))
 
 
-def _difference_quotients(tensor: Tensor, outputs: Callable[[], Tensor]) -> Tensor:
-    """Derivatives (n, C, size) of outputs (n, C) by the entries of a tensor they depend on."""
-    flat, before = tensor.view(-1), outputs()
+def _difference_quotients(tensor: Tensor, before: Tensor, outputs: Callable[[], Tensor]) -> Tensor:
+    """Derivatives (n, C, size) of outputs (n, C) by the entries of a tensor that they depend on.
+
+    `before` are the outputs as they are.
+    """
+    flat = tensor.view(-1)
     columns = []
     for i in range(len(flat)):
         kept = flat[i].clone()

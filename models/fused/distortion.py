@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from givre.models.fused.buffers import Buffers
-from givre.models.fused.module_parameters import ParameterArrays, parameters_of
+from givre.models.fused.module_parameters import ParameterArrays, arrays_of, parameters_of
 from givre.models.fused.pixel_products import Floats
 from givre.models.fused.synthesis_passes import SynthesisPasses, squared_error
 from givre.models.synthesis import Synthesis
@@ -60,7 +60,7 @@ def fused_distortion(
     if torch.is_grad_enabled() and any(t.requires_grad for t in (dense, *parameters)):
         value: Tensor = _Distortion.apply(dense, target, span, threads, *parameters)  # type: ignore[no-untyped-call]
         return value
-    arrays = [_array(parameter) for parameter in parameters]
+    arrays = arrays_of(synthesis).arrays
     planes = SynthesisPasses(arrays, _planes_of(dense), threads, Buffers()).forward()
     return dense.new_tensor(squared_error(planes, _planes_of(target), _array(span), threads))
 
@@ -100,7 +100,7 @@ def fused_synthesis(synthesis: Synthesis, dense: Tensor, threads: int) -> Tensor
         dense: (1, L, H, W), float32 on the CPU.
         threads: of the kernels; the result does not depend on it.
     """
-    arrays = [_array(parameter) for parameter in _parameters(synthesis)]
+    arrays = arrays_of(synthesis).arrays
     layers = SynthesisPasses(arrays, _planes_of(dense), threads, Buffers())
     return torch.from_numpy(layers.forward()[None])
 
