@@ -15,8 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from givre.bitstream.parameters import parameter_bits, parameter_cost_table
-from givre.bitstream.rangecoder import PARAMETER_MAX
-from givre.models.fused.integer_rounding import round_rows
+from givre.models.fused.integer_rounding import descend_rows, round_rows
 
 _GROUP_BITS = 10
 """Bits that a group's step and scale take in the file."""
@@ -130,37 +129,18 @@ def descend(
     matrix = curvature.numpy()
     for _ in range(_MAX_RESCALES):
         tables = lattice.tables(integers)
-        if not _descend(matrix, extra, gradient, integers, lattice, tables):
+        changes = descend_rows(
+            matrix,
+            extra,
+            lattice.steps,
+            gradient,
+            tables,
+            lattice.groups,
+            lattice.low,
+            lattice.high,
+            _LEAST_GAIN,
+            integers,
+        )
+        if not changes:
             break
     return integers
-
-
-def _descend(
-    matrix: Doubles,
-    extra: Doubles,
-    gradient: Doubles,
-    integers: Integers,
-    lattice: Lattice,
-    tables: Doubles,
-) -> int:
-    """The same for fixed tables, in place; returns the number of changes."""
-    bend, steps = np.diagonal(matrix) + extra, lattice.steps
-    own = lattice.groups
-    low, high = lattice.low[:, None], lattice.high[:, None]
-    for changes in range(4 * len(integers)):
-        least = integers - gradient / (bend * steps)
-        centres = np.clip(np.rint(least), -PARAMETER_MAX, PARAMETER_MAX).astype(np.int64)
-        candidates = np.stack(
-            [integers - 1, integers + 1, centres - 1, centres, centres + 1, 0 * centres], axis=1
-        ).clip(low, high)
-        moves = (candidates - integers[:, None]) * steps[:, None]
-        costs = (gradient[:, None] + 0.5 * bend[:, None] * moves) * moves
-        costs += tables[own[:, None], candidates + PARAMETER_MAX]
-        costs -= tables[own, integers + PARAMETER_MAX][:, None]
-        i, k = np.unravel_index(costs.argmin(), costs.shape)
-        if costs[i, k] > -_LEAST_GAIN:
-            return changes
-        gradient += moves[i, k] * matrix[i]
-        gradient[i] += moves[i, k] * extra[i]
-        integers[i] = candidates[i, k]
-    return 4 * len(integers)

@@ -1,6 +1,6 @@
-"""Rounding parameters one after the other, so that those to come make up for the error.
+"""Integers for parameters: rounding in turn, where those to come make up for the error; descent.
 
-The loop is short but serial; see `coder.integer_search`, whose part it is.
+The loops are short but serial; see `coder.integer_search`, whose part they are.
 """
 
 from __future__ import annotations
@@ -60,3 +60,71 @@ def round_rows(
                 best, least = candidate, cost
         integers[place] = best
         errors[place] = best * step - values[place]
+
+
+@compiled(
+    "int64(float64[:, :], float64[::1], float64[::1], float64[::1], float64[:, ::1], int64[::1],"
+    " int64[::1], int64[::1], float64, int64[::1])"
+)
+def descend_rows(
+    matrix: NDArray[np.float64],
+    extra: NDArray[np.float64],
+    steps: NDArray[np.float64],
+    gradient: NDArray[np.float64],
+    bits: NDArray[np.float64],
+    groups: NDArray[np.int64],
+    low: NDArray[np.int64],
+    high: NDArray[np.int64],
+    least_gain: float,
+    integers: NDArray[np.int64],
+) -> int:
+    """Change one integer at a time, always the one that gains most, until none gains.
+
+    Each may go one down or up, near to where the quadratic alone is least, or to 0.
+
+    Args:
+        matrix: (P, P), symmetric; the curvature.
+        extra: (P,), added to its diagonal, which is then above 0.
+        steps: (P,), of the integers.
+        gradient: (P,), of the quadratic; kept up to date in place.
+        bits: (n_groups, 2 M + 1), of the integers from -M to M in each group.
+        groups: (P,), of each parameter.
+        low: (P,), smallest integer allowed, at least -M and at most 0.
+        high: (P,), largest, from 0 to M.
+        least_gain: in bits, of a change; above 0.
+        integers: (P,), where to begin; changed in place.
+
+    Returns:
+        The number of changes; they end at four times P.
+    """
+    n = len(integers)
+    zero = bits.shape[1] // 2
+    for changes in range(4 * n):
+        least, place, chosen = np.inf, 0, np.int64(0)
+        for i in range(n):
+            bend = matrix[i, i] + extra[i]
+            own, group = integers[i], groups[i]
+            wanted = np.rint(own - gradient[i] / (bend * steps[i]))
+            centre = np.int64(min(max(wanted, float(-zero)), float(zero)))
+            before = bits[group, zero + own]
+            for k in range(6):
+                near = np.int64(0)
+                if k < 2:
+                    near = own + (2 * k - 1)
+                elif k < 5:
+                    near = centre + (k - 3)
+                candidate = min(max(near, low[i]), high[i])
+                move = (candidate - own) * steps[i]
+                cost = (gradient[i] + 0.5 * bend * move) * move
+                cost += bits[group, zero + candidate]
+                cost -= before
+                if cost < least:
+                    least, place, chosen = cost, i, candidate
+        if not least <= -least_gain:
+            return changes
+        move = (chosen - integers[place]) * steps[place]
+        for i in range(n):
+            gradient[i] += move * matrix[place, i]
+        gradient[place] += move * extra[place]
+        integers[place] = chosen
+    return 4 * n
