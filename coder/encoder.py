@@ -111,31 +111,48 @@ def encode_samples(
 
 
 @torch_as_shipped()
-def encode_fit(
-    fit: Fit, samples: NDArray[np.uint8], quantised: QuantisedParameters | None = None
-) -> Encoded:
-    """Write a fit as a file, after decoding it with the real decoder.
+def encode_fit(fit: Fit, samples: NDArray[np.uint8]) -> Encoded:
+    """Finish a fit and write it as a file, after decoding it with the real decoder.
 
     Args:
-        fit: the outcome of `overfit`; it need not be finished.
+        fit: the outcome of `overfit`; it need not be at its last step.
         samples: the image that was fitted, uint8 (H, W, C).
-        quantised: the decoder's parameters where they are quantised already; the latents then
-            stay as they are.
 
     Returns:
         The file and its report.
 
     Raises:
         CheckpointError: the fit belongs to another image.
-        CollapseError: the result is no better than a constant image although the rate would
-            allow more. Fits of fewer than 100 steps are only warned of.
+        CollapseError: see `check_collapse`.
+    """
+    fit.check_image(samples)
+    started = perf_counter()
+    finished, quantised = finish_fit(fit, make_target(samples))
+    finishing_seconds = perf_counter() - started
+    encoded = write_fit(finished, samples, quantised)
+    report = replace(encoded.report, seconds=encoded.report.seconds + finishing_seconds)
+    check_collapse(report, samples)
+    return replace(encoded, report=report)
+
+
+def write_fit(fit: Fit, samples: NDArray[np.uint8], quantised: QuantisedParameters) -> Encoded:
+    """Write a fit as a file, as it is, and decode that with the real decoder.
+
+    Args:
+        fit: gives the latents.
+        samples: the image that was fitted, uint8 (H, W, C).
+        quantised: the decoder's parameters.
+
+    Returns:
+        The file and its report.
+
+    Raises:
+        CheckpointError: the fit belongs to another image.
     """
     fit.check_image(samples)
     started = perf_counter()
     target = make_target(samples)
     arch = fit.architecture
-    if quantised is None:
-        fit, quantised = finish_fit(fit, target)
     latents = [latent.numpy().astype(np.float64) for latent in fit.latents]
     header = Header(
         width=fit.width,
@@ -161,6 +178,30 @@ def encode_fit(
     )
     data = pack(Container(header, parameter_section, latent_section))
     return _verified(data, header, fit, samples, started)
+
+
+def check_collapse(report: EncodeReport, samples: NDArray[np.uint8]) -> None:
+    """Refuse a file that shows a constant image where a few bits would buy a real one.
+
+    Args:
+        report: of the file.
+        samples: the image it was made of, uint8 (H, W, C).
+
+    Raises:
+        CollapseError: the file is no better than a constant image although its lambda would allow
+            more. Fits of fewer than 100 steps are only warned of.
+    """
+    constant = constant_error(samples)
+    worthwhile = report.lmbda * _CHEAP_BPP < 0.5 * constant
+    if report.psnr_db > psnr_db(0.99 * constant) or not worthwhile:
+        return
+    message = (
+        f"the result ({report.psnr_db:.2f} dB) is no better than a constant image "
+        f"({psnr_db(constant):.2f} dB); fit with more steps or another seed"
+    )
+    if report.steps >= _CONVERGED_STEPS:
+        raise CollapseError(message)
+    _log.warning("%s", message)
 
 
 def coded_latents(
@@ -189,7 +230,6 @@ def _verified(
     decode_seconds = perf_counter() - decode_started
     mse = mean_squared_error(samples, decoded)
     settings, pixels = fit.settings, fit.width * fit.height
-    _check_collapse(mse, samples, fit)
     bpp = 8 * len(data) / pixels
     macs: Mapping[str, float] = mac_per_pixel(header.architecture, fit.width, fit.height)
     report = EncodeReport(
@@ -220,18 +260,3 @@ def _verified(
 def _exact_kernels(settings: FitSettings) -> str:
     """The exact back end that goes with a fit's kernels."""
     return "reference" if settings.kernels == "reference" else "auto"
-
-
-def _check_collapse(mse: float, samples: NDArray[np.uint8], fit: Fit) -> None:
-    """Refuse a constant image where a few bits would buy a real one."""
-    constant = constant_error(samples)
-    worthwhile = fit.settings.lmbda * _CHEAP_BPP < 0.5 * constant
-    if mse < 0.99 * constant or not worthwhile:
-        return
-    message = (
-        f"the result ({psnr_db(mse):.2f} dB) is no better than a constant image "
-        f"({psnr_db(constant):.2f} dB); fit with more steps or another seed"
-    )
-    if fit.steps >= _CONVERGED_STEPS:
-        raise CollapseError(message)
-    _log.warning("%s", message)

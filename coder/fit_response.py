@@ -8,48 +8,11 @@ what is promised is checked on the file.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from math import exp, log
+from typing import ClassVar
 
 from givre.coder.schedule import Recipe, learning_left
-
-RATE_ELASTICITY = 0.47
-"""Fall of log(latent bits) for a rise of log(lambda) by 1, in a fit from its start."""
-
-PSNR_ELASTICITY = 2.7
-"""Fall of the PSNR in dB, likewise."""
-
-_RATE_LAG, _PSNR_LAG = 0.065, 0.05
-"""Shares of the schedule after which half of the answer to a change of lambda is there."""
-
-
-def start_change(is_quality: bool, lmbda: float, bpp: float) -> float:
-    """Fall of log(latent bits), or of the PSNR in dB, from a prior's start to the end of the fit.
-
-    Args:
-        is_quality: the PSNR is meant; it rises, so its fall is below 0.
-        lmbda: of the fit; the prior is the one for it.
-        bpp: of the latents at the start.
-    """
-    if is_quality:
-        return -4.4 - 2.1 * max(0.0, log(0.02 / lmbda))
-    return 0.58 * exp(-0.3 * bpp)
-
-
-def pending_change(is_quality: bool, share: float, lmbda: float, bpp: float, steps: int) -> float:
-    """The same from a share of the schedule on, if lambda stays as it is and was.
-
-    Args:
-        is_quality: as above.
-        share: of the schedule that is done, from a tenth on.
-        lmbda: of the fit.
-        bpp: of the latents now.
-        steps: of the whole fit.
-    """
-    if not is_quality:
-        return float(0.58 * exp(-0.6 * bpp) * (1 - share) ** 1.7)
-    first = 1 + 10 * exp(-23 * share)  # up to a fifth of the steps far more is to come
-    short = (250 / max(steps, 100)) ** 0.3
-    return float(-0.62 * min((0.02 / lmbda) ** 0.3, 6.0) * first * short * (1 - share) ** 2)
 
 
 def susceptibility(share: float) -> float:
@@ -61,11 +24,77 @@ def susceptibility(share: float) -> float:
     return float(left ** (1 / 3))
 
 
-def settled(is_quality: bool, elapsed: float) -> float:
-    """Part of the effect of a change of lambda that is there some time later, 0 to 1.
+class FitResponse(ABC):
+    """How one quantity of a fit, which falls as lambda rises, answers to it.
 
-    Args:
-        is_quality: of the effect on the PSNR, not on the rate.
-        elapsed: share of the schedule since the change.
+    Attributes:
+        elasticity: fall for a rise of log(lambda) by 1, in a fit from its start.
+        lag: share of the schedule after which half of the answer to a change of lambda is there.
+        chance: how much of a change may be chance: small files move in leaps.
     """
-    return elapsed / (elapsed + (_PSNR_LAG if is_quality else _RATE_LAG))
+
+    elasticity: ClassVar[float]
+    lag: ClassVar[float]
+    chance: ClassVar[float]
+
+    @abstractmethod
+    def start_change(self, lmbda: float, bpp: float) -> float:
+        """Fall of the quantity from a prior's start to the end of the fit.
+
+        Args:
+            lmbda: of the fit; the prior is the one for it.
+            bpp: of the latents at the start.
+        """
+
+    @abstractmethod
+    def pending_change(self, share: float, lmbda: float, bpp: float, steps: int) -> float:
+        """The same from a share of the schedule on, if lambda stays as it is and was.
+
+        Args:
+            share: of the schedule that is done, from a tenth on.
+            lmbda: of the fit.
+            bpp: of the latents now.
+            steps: of the whole fit.
+        """
+
+    def settled(self, elapsed: float) -> float:
+        """Part of the effect of a change of lambda that is there some time later, 0 to 1.
+
+        Args:
+            elapsed: share of the schedule since the change.
+        """
+        return elapsed / (elapsed + self.lag)
+
+
+class RateResponse(FitResponse):
+    """The logarithm of the latents' bits."""
+
+    elasticity = 0.47
+    lag = 0.065
+    chance = 0.01
+
+    def start_change(self, lmbda: float, bpp: float) -> float:
+        """Less where the rate is high; lambda makes no difference."""
+        return 0.58 * exp(-0.3 * bpp)
+
+    def pending_change(self, share: float, lmbda: float, bpp: float, steps: int) -> float:
+        """Less where the rate is high; neither lambda nor the steps make a difference."""
+        return float(0.58 * exp(-0.6 * bpp) * (1 - share) ** 1.7)
+
+
+class QualityResponse(FitResponse):
+    """The PSNR in dB. It rises in a fit, so its fall is below 0."""
+
+    elasticity = 2.7
+    lag = 0.05
+    chance = 0.05
+
+    def start_change(self, lmbda: float, bpp: float) -> float:
+        """More at a small lambda, whatever the rate."""
+        return -4.4 - 2.1 * max(0.0, log(0.02 / lmbda))
+
+    def pending_change(self, share: float, lmbda: float, bpp: float, steps: int) -> float:
+        """More at a small lambda and in a short fit, whatever the rate."""
+        first = 1 + 10 * exp(-23 * share)  # up to a fifth of the steps far more is to come
+        short = (250 / max(steps, 100)) ** 0.3
+        return float(-0.62 * min((0.02 / lmbda) ** 0.3, 6.0) * first * short * (1 - share) ** 2)

@@ -18,7 +18,7 @@ from givre.coder.fit import Fit, architecture_for, image_digest
 from givre.coder.kernels import choose_kernels
 from givre.coder.normalisation import make_target
 from givre.coder.prior import prior_for
-from givre.coder.progress import Progress, ProgressListener
+from givre.coder.progress import ProgressListener, ProgressTeller
 from givre.coder.quality import psnr_db
 from givre.coder.schedule import Recipe, plan_step
 from givre.coder.screen_content import comparable_lmbda
@@ -31,7 +31,6 @@ from givre.errors import CheckpointError, UsageError
 _log = logging.getLogger(__name__)
 
 _CHECKPOINT_SECONDS = 30.0
-_PROGRESS_SECONDS = 0.25
 
 
 @dataclass(frozen=True)
@@ -75,12 +74,12 @@ def overfit(
     """
     with fitting_threads(settings):
         settings, trainer = start_fit(samples, settings, recipe)
-        run = _Run(trainer, settings, samples)
+        run = _Run(trainer, settings, samples, on_progress)
         if resume is not None:
             resume.check_image(samples)
             run.restore(resume)
         try:
-            run.go(recipe, on_progress, checkpoint)
+            run.go(recipe, checkpoint)
         except KeyboardInterrupt:
             if checkpoint is not None and run.step:
                 run.outcome().save(checkpoint)
@@ -126,13 +125,17 @@ def fitting_threads(settings: FitSettings) -> AbstractContextManager[None]:
 class _Run:
     """One pass through the schedule, with best-model tracking and clock."""
 
-    def __init__(self, trainer: Trainer, settings: FitSettings, samples: NDArray[np.uint8]) -> None:
+    def __init__(
+        self,
+        trainer: Trainer,
+        settings: FitSettings,
+        samples: NDArray[np.uint8],
+        on_progress: ProgressListener | None,
+    ) -> None:
         self._trainer, self._settings, self._samples = trainer, settings, samples
         self._best: _Best | None = None
+        self._teller = ProgressTeller(on_progress)
         self.step = 0
-        self._earlier_seconds = 0.0
-        self._started = perf_counter()
-        self._first_step = 0
 
     def restore(self, fit: Fit) -> None:
         if not fit.state:
@@ -146,18 +149,16 @@ class _Run:
             self._trainer.load_state_tensors(fit.state)
         except (KeyError, RuntimeError) as error:
             raise CheckpointError(f"the checkpoint's state is damaged ({error})") from error
-        self.step = self._first_step = fit.steps
-        self._earlier_seconds = fit.seconds
+        self._teller = ProgressTeller(self._teller.listener, fit.steps, fit.seconds)
+        self.step = fit.steps
         mse = 10 ** (-fit.psnr_db / 10)
         evaluation = Evaluation(mse + self._settings.lmbda * fit.bpp, fit.bpp, mse)
         latents = [latent.to(torch.float32) for latent in fit.latents]
         self._best = _Best(evaluation, fit.parameters, latents)
 
-    def go(
-        self, recipe: Recipe, on_progress: ProgressListener | None, checkpoint: Path | None
-    ) -> None:
+    def go(self, recipe: Recipe, checkpoint: Path | None) -> None:
         steps = self._settings.steps
-        told = saved = perf_counter()
+        saved = perf_counter()
         while self.step < steps:
             plan = plan_step(recipe, self.step, steps)
             upcoming = plan_step(recipe, self.step + 1, steps) if self.step + 1 < steps else None
@@ -165,11 +166,10 @@ class _Run:
             self.step += 1
             if plan.validate or self._best is None:
                 self._validate()
-            now = perf_counter()
-            if on_progress and (now - told > _PROGRESS_SECONDS or self.step == steps):
-                on_progress(self._progress())
-                told = now
-            if checkpoint and now - saved > _CHECKPOINT_SECONDS:
+            assert self._best is not None  # validated after the first step
+            best = self._best.evaluation
+            self._teller.tell(self.step, steps, best.bpp, best.mse)
+            if checkpoint and perf_counter() - saved > _CHECKPOINT_SECONDS:
                 self.outcome().save(checkpoint)
                 saved = perf_counter()
 
@@ -190,7 +190,7 @@ class _Run:
             bpp=best.evaluation.bpp,
             psnr_db=psnr_db(best.evaluation.mse),
             steps=self.step,
-            seconds=self._seconds(),
+            seconds=self._teller.seconds(),
             state=self._trainer.state_tensors(),
             samples=self._samples,
         )
@@ -200,22 +200,6 @@ class _Run:
         _log.debug("step %d: loss %.6f", self.step, found.loss)
         if self._best is None or (isfinite(found.loss) and found.loss < self._best.evaluation.loss):
             self._best = _Best(found, self._trainer.parameters(), self._trainer.rounded())
-
-    def _seconds(self) -> float:
-        return self._earlier_seconds + perf_counter() - self._started
-
-    def _progress(self) -> Progress:
-        assert self._best is not None
-        done = self.step - self._first_step
-        pace = (perf_counter() - self._started) / max(done, 1)
-        return Progress(
-            step=self.step,
-            steps=self._settings.steps,
-            bpp=self._best.evaluation.bpp,
-            psnr_db=psnr_db(self._best.evaluation.mse),
-            seconds=self._seconds(),
-            eta_seconds=pace * (self._settings.steps - self.step),
-        )
 
 
 def _device(name: str) -> torch.device:

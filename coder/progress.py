@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from time import perf_counter
+
+from givre.coder.quality import psnr_db
+
+_INTERVAL_SECONDS = 0.25
 
 
 @dataclass(frozen=True)
@@ -28,3 +33,52 @@ class Progress:
 
 
 ProgressListener = Callable[[Progress], None]
+
+
+class ProgressTeller:
+    """Keeps the time of a fit, and tells a listener a few times a second how far it is.
+
+    Args:
+        listener: whom to tell, if anybody.
+        earlier_steps: that the fit had done when its clock starts here.
+        earlier_seconds: that these took.
+    """
+
+    def __init__(
+        self,
+        listener: ProgressListener | None,
+        earlier_steps: int = 0,
+        earlier_seconds: float = 0.0,
+    ) -> None:
+        self.listener = listener
+        self._earlier_steps, self._earlier_seconds = earlier_steps, earlier_seconds
+        self._started = self._told = perf_counter()
+
+    def seconds(self) -> float:
+        """Time spent so far, the earlier one included."""
+        return self._earlier_seconds + perf_counter() - self._started
+
+    def tell(self, step: int, steps: int, bpp: float, mse: float) -> None:
+        """Tell the listener, if it is time or the last step is done.
+
+        Args:
+            step: steps done, the earlier ones included.
+            steps: steps in all, at least `step`.
+            bpp: estimated bits per pixel.
+            mse: relative mean squared error, 0 to 1.
+        """
+        now = perf_counter()
+        if self.listener is None or (now - self._told <= _INTERVAL_SECONDS and step < steps):
+            return
+        self._told = now
+        pace = (now - self._started) / max(step - self._earlier_steps, 1)
+        self.listener(
+            Progress(
+                step=step,
+                steps=steps,
+                bpp=bpp,
+                psnr_db=psnr_db(mse),
+                seconds=self.seconds(),
+                eta_seconds=pace * (steps - step),
+            )
+        )

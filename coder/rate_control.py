@@ -14,11 +14,9 @@ from itertools import pairwise
 from math import exp, isfinite, log
 
 from givre.coder.fit_response import (
-    PSNR_ELASTICITY,
-    RATE_ELASTICITY,
-    pending_change,
-    settled,
-    start_change,
+    FitResponse,
+    QualityResponse,
+    RateResponse,
     susceptibility,
 )
 from givre.errors import UsageError
@@ -52,9 +50,6 @@ _LARGEST_CHANGES_IN_FIT = (0.5, 0.8)
 
 _MILD_CHANGE = 0.4
 """Change of log(lambda) that latents can follow at next to no loss after going back a little."""
-
-_CHANCE, _CHANCE_DB = 0.01, 0.05
-"""How much of a change of the excess may be chance: small files move in leaps."""
 
 _LEAST_SHARE_FOR_LATENTS = 0.05
 """Part of the bits that are thought to be left for latents, however large all else is."""
@@ -125,9 +120,9 @@ class Goal:
         return 8 * size / pixels / self.value - 1 if self.kind == "bpp" else size / self.value - 1
 
     @property
-    def elasticity(self) -> float:
-        """Fall of the excess for a rise of log(lambda) by 1, over a whole fit."""
-        return PSNR_ELASTICITY if self.is_quality else RATE_ELASTICITY
+    def response(self) -> FitResponse:
+        """How the excess answers to lambda."""
+        return QualityResponse() if self.is_quality else RateResponse()
 
 
 @dataclass(frozen=True)
@@ -153,21 +148,22 @@ def first_lmbda(goal: Goal, probes: Sequence[Probe], bpp: float) -> float:
         probes: starts for several lambdas; none where the start says nothing about the image.
         bpp: that the goal asks for, if it is a rate.
     """
+    response = goal.response
     if not probes:
         if goal.is_quality:
-            return clamp_lmbda(log(0.004) - (goal.value - 32) / PSNR_ELASTICITY)
-        return clamp_lmbda(log(0.0015) - log(bpp / 0.5) / RATE_ELASTICITY)
+            return clamp_lmbda(log(0.004) - (goal.value - 32) / response.elasticity)
+        return clamp_lmbda(log(0.0015) - log(bpp / 0.5) / response.elasticity)
     points = sorted(
-        (log(p.lmbda), p.excess - start_change(goal.is_quality, p.lmbda, p.bpp)) for p in probes
+        (log(p.lmbda), p.excess - response.start_change(p.lmbda, p.bpp)) for p in probes
     )
     low, high = points[0], points[-1]
     if low[1] <= 0:
-        return clamp_lmbda(low[0] + low[1] / goal.elasticity)
+        return clamp_lmbda(low[0] + low[1] / response.elasticity)
     for left, right in pairwise(points):
         if right[1] <= 0:  # the sign changes between these two
             share = left[1] / (left[1] - right[1])
             return clamp_lmbda(left[0] + share * (right[0] - left[0]))
-    return clamp_lmbda(high[0] + high[1] / goal.elasticity)
+    return clamp_lmbda(high[0] + high[1] / response.elasticity)
 
 
 def clamp_lmbda(log_lmbda: float) -> float:
@@ -200,13 +196,13 @@ class Steering:
             share: of the schedule that is done.
             bpp: of the latents now.
         """
-        goal = self.goal
-        pending = pending_change(goal.is_quality, share, lmbda, bpp, self.steps)
+        response = self.goal.response
+        pending = response.pending_change(share, lmbda, bpp, self.steps)
         for earlier, change in self._changes:
-            unsettled = 1 - settled(goal.is_quality, share - earlier)
-            pending += goal.elasticity * susceptibility(earlier) * change * unsettled
+            unsettled = 1 - response.settled(share - earlier)
+            pending += response.elasticity * susceptibility(earlier) * change * unsettled
         largest = _LARGEST_CHANGES_IN_FIT[share > CHECKS[0]]
-        wanted = (excess - pending) / (goal.elasticity * susceptibility(share))
+        wanted = (excess - pending) / (response.elasticity * susceptibility(share))
         found = clamp_lmbda(log(lmbda) + min(max(wanted, -largest), largest))
         self._changes.append((share, log(found / lmbda)))
         return found
@@ -259,14 +255,14 @@ class Search:
         change = log(done.lmbda / lmbda)
         if abs(change) < 0.02:
             return
-        expected = self.goal.elasticity * susceptibility(done.share) * change
+        response = self.goal.response
+        expected = response.elasticity * susceptibility(done.share) * change
         seen = min(max((excess - found) / expected, 0.25), 3.0)
-        chance = _CHANCE_DB if self.goal.is_quality else _CHANCE
-        trust = expected**2 / (expected**2 + chance**2)
+        trust = expected**2 / (expected**2 + response.chance**2)
         self.responsiveness *= (seen / self.responsiveness) ** trust
 
     def _change(self, excess: float, share: float) -> float:
-        slope = self.goal.elasticity * susceptibility(share) * self.responsiveness
+        slope = self.goal.response.elasticity * susceptibility(share) * self.responsiveness
         return excess / slope
 
 

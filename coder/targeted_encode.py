@@ -11,19 +11,18 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, replace
 from math import isfinite, log, sqrt
-from time import perf_counter
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
 from givre.bitstream.parameters import QuantisedParameters
-from givre.coder.encoder import Encoded, encode_fit
+from givre.coder.encoder import Encoded, check_collapse, write_fit
 from givre.coder.finish import move_latents, quantise_fit
 from givre.coder.fit import Fit, image_digest
 from givre.coder.normalisation import check_samples, make_target
 from givre.coder.overfit import fitting_threads, start_fit
-from givre.coder.progress import Progress, ProgressListener
+from givre.coder.progress import ProgressListener, ProgressTeller
 from givre.coder.quality import psnr_db
 from givre.coder.rate_control import (
     CHECKS,
@@ -42,8 +41,6 @@ from givre.coder.trainer import Evaluation, Trainer
 from givre.errors import CollapseError, TargetError
 
 _log = logging.getLogger(__name__)
-
-_PROGRESS_SECONDS = 0.25
 
 _MOST_CORRECTIONS = 10
 _MOST_FITS = 2
@@ -114,7 +111,8 @@ def encode_to_goal(
         TargetError: no such file was found.
         ImageError: the samples are of a kind that the codec does not take.
         UsageError: the device does not exist, or the kernels do not run on it.
-        CollapseError: the fit diverged, or is no better than a constant image.
+        CollapseError: the fit diverged, or the file for a rate or a size is no better than a
+            constant image although its lambda would allow more.
     """
     check_samples(samples)
     with fitting_threads(settings):
@@ -126,6 +124,8 @@ def encode_to_goal(
             pursuit = _Pursuit(trainer, chosen, samples, goal, recipe, on_progress, earlier)
             found = pursuit.go()
             if found is not None:
+                if not goal.is_quality:  # a PSNR that was asked for is right, however low
+                    check_collapse(found.report, samples)
                 return found
             # The image is unlike photographs, and its networks were fitted for another rate.
             before, lmbda = lmbda, pursuit.between()
@@ -149,9 +149,10 @@ class _Pursuit:
     ) -> None:
         self._found = found
         self._earlier_steps = found[-1].report.steps if found else 0
-        self._earlier_seconds = found[-1].report.seconds if found else 0.0
+        earlier_seconds = found[-1].report.seconds if found else 0.0
+        self._teller = ProgressTeller(on_progress, self._earlier_steps, earlier_seconds)
         self._trainer, self._settings, self._samples = trainer, settings, samples
-        self._goal, self._recipe, self._on_progress = goal, recipe, on_progress
+        self._goal, self._recipe = goal, recipe
         self._target = make_target(samples)
         self._pixels: int = samples.shape[0] * samples.shape[1]
         self._steps = settings.steps
@@ -161,7 +162,6 @@ class _Pursuit:
         self._done = 0
         self._planned = self._steps
         self._latest: Evaluation | None = None
-        self._started = self._told = perf_counter()
         self._quantised_at = trainer.lmbda
 
     def go(self) -> Encoded | None:
@@ -209,7 +209,9 @@ class _Pursuit:
             upcoming = plan_step(self._recipe, step + 1, self._steps) if more else None
             self._trainer.step(step, plan, upcoming, latents_only=latents_only)
             self._done += 1
-            self._tell()
+            if self._latest is not None:
+                done, planned = (self._earlier_steps + n for n in (self._done, self._planned))
+                self._teller.tell(done, planned, self._latest.bpp, self._latest.mse)
 
     def _steer(self, step: int) -> None:
         found = self._evaluate()
@@ -236,9 +238,8 @@ class _Pursuit:
         found = self._evaluate()
         values = quantised.values(self._trainer.model.arch)
         fit = move_latents(self._fit(networks, found), values, self._target)
-        encoded = encode_fit(fit, self._samples, quantised)
-        seconds = self._earlier_seconds + perf_counter() - self._started
-        report = replace(encoded.report, seconds=seconds)
+        encoded = write_fit(fit, self._samples, quantised)
+        report = replace(encoded.report, seconds=self._teller.seconds())
         self._found.append(replace(encoded, report=report))
         self._offsets = _Offsets(
             8 * report.bytes - found.bpp * self._pixels, report.psnr_db - psnr_db(found.mse)
@@ -262,7 +263,7 @@ class _Pursuit:
             bpp=found.bpp,
             psnr_db=psnr_db(found.mse),
             steps=self._earlier_steps + self._done,
-            seconds=perf_counter() - self._started,
+            seconds=self._teller.seconds(),
         )
 
     def _evaluate(self) -> Evaluation:
@@ -284,23 +285,3 @@ class _Pursuit:
 
     def _step_at(self, share: float) -> int:
         return int(share * self._steps)
-
-    def _tell(self) -> None:
-        now = perf_counter()
-        listener, latest = self._on_progress, self._latest
-        if listener is None or latest is None:
-            return
-        if now - self._told < _PROGRESS_SECONDS and self._done < self._planned:
-            return
-        self._told = now
-        seconds = now - self._started
-        listener(
-            Progress(
-                step=self._done,
-                steps=self._planned,
-                bpp=latest.bpp,
-                psnr_db=psnr_db(latest.mse),
-                seconds=seconds,
-                eta_seconds=seconds / self._done * (self._planned - self._done),
-            )
-        )

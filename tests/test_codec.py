@@ -18,7 +18,7 @@ from givre.bitstream.container import unpack
 from givre.bitstream.parameters import QuantisedParameters, read_parameters
 from givre.bitstream.priors import load_prior
 from givre.coder.decoder import decode_samples
-from givre.coder.encoder import Encoded, encode_fit, encode_samples
+from givre.coder.encoder import Encoded, check_collapse, encode_fit, encode_samples, write_fit
 from givre.coder.file_info import file_info
 from givre.coder.fit import Fit
 from givre.coder.kernels import REFERENCE
@@ -144,7 +144,7 @@ def test_a_collapse_is_not_called_a_success(fitted: tuple[Samples, Fit, Encoded]
     zeros = {spec.name: np.zeros(spec.shape, np.int32) for spec in specs}
     dead = QuantisedParameters(zeros, {spec.group: 0 for spec in specs})
     with pytest.raises(CollapseError, match="no better than a constant image"):
-        encode_fit(fit, samples, dead)
+        check_collapse(write_fit(fit, samples, dead).report, samples)
 
 
 def test_a_resumed_fit_ends_where_an_uninterrupted_one_does(tmp_path) -> None:
@@ -158,7 +158,7 @@ def test_a_resumed_fit_ends_where_an_uninterrupted_one_does(tmp_path) -> None:
             raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("givre.coder.overfit._PROGRESS_SECONDS", 0.0)
+        patch.setattr("givre.coder.progress._INTERVAL_SECONDS", -1.0)
         with pytest.raises(KeyboardInterrupt):
             overfit(samples, settings, on_progress=stop, checkpoint=path)
     half = Fit.load(path)

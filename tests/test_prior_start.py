@@ -21,7 +21,7 @@ from givre.bitstream.priors import NO_PRIOR, PRIOR_HASHES, Prior, load_prior
 from givre.coder.analysis import N_LEVELS, analyse, image_pyramid, load_analysis
 from givre.coder.choose_settings import FitChoices, continued_settings, new_settings
 from givre.coder.decoder import decode_samples
-from givre.coder.encoder import encode_fit
+from givre.coder.encoder import encode_fit, write_fit
 from givre.coder.file_info import file_info
 from givre.coder.fit import Fit, architecture_for, image_digest
 from givre.coder.image_io import load_samples
@@ -481,7 +481,7 @@ def test_a_file_at_its_prior_has_no_parameters(photo: Samples) -> None:
     specs = tensor_specs(fit.architecture)
     integers = {spec.name: np.zeros(spec.shape, np.int32) for spec in specs}
     at_prior = QuantisedParameters(integers, {spec.group: 0 for spec in specs}, fit.prior)
-    data = encode_fit(fit, samples, at_prior).data
+    data = write_fit(fit, samples, at_prior).data
     container = unpack(data)
     assert (container.parameters, container.header.prior) == (b"", 3)
     arch, target = fit.architecture, make_target(samples)
@@ -556,7 +556,7 @@ def test_a_fit_from_a_prior_goes_on_where_it_was(tmp_path: Path) -> None:
 
     path = tmp_path / "x.fit"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("givre.coder.overfit._PROGRESS_SECONDS", -1.0)
+        patch.setattr("givre.coder.progress._INTERVAL_SECONDS", -1.0)
         with pytest.raises(KeyboardInterrupt):
             overfit(samples, settings, on_progress=stop, checkpoint=path)
     stopped = Fit.load(path)

@@ -16,8 +16,10 @@ from PIL import Image
 
 import givre
 from givre.coder.choose_settings import FitChoices, continued_settings, new_settings
-from givre.coder.fit_response import pending_change, settled, susceptibility
+from givre.coder.encoder import _CONVERGED_STEPS
+from givre.coder.fit_response import QualityResponse, RateResponse, susceptibility
 from givre.coder.overfit import fitting_threads, start_fit
+from givre.coder.progress import Progress
 from givre.coder.quality import mean_squared_error, psnr_db
 from givre.coder.rate_control import (
     CHECKS,
@@ -35,7 +37,7 @@ from givre.coder.schedule import Recipe, learning_left, plan_step
 from givre.coder.settings import FitSettings
 from givre.coder.targeted_encode import encode_to_goal
 from givre.coder.trainer import Trainer
-from givre.errors import TargetError, UsageError
+from givre.errors import CollapseError, TargetError, UsageError
 from givre.scripts.main import main
 
 PIXELS = 64 * 48
@@ -135,27 +137,28 @@ def test_steering_comes_to_rest_on_a_fit_that_answers_slowly(
     if goal.is_quality:
         surprise *= 4
     steering, changes, lmbda = Steering(goal, steps), [], first
+    response = goal.response
     for share in CHECKS:
-        excess = surprise + pending_change(goal.is_quality, share, lmbda, bpp, steps)
+        excess = surprise + response.pending_change(share, lmbda, bpp, steps)
         for earlier, change in changes:
-            effect = goal.elasticity * susceptibility(earlier) * change
-            excess -= effect * settled(goal.is_quality, share - earlier)
+            effect = response.elasticity * susceptibility(earlier) * change
+            excess -= effect * response.settled(share - earlier)
         found = steering.next(lmbda, excess, share, bpp)
         changes.append((share, log(found / lmbda)))
         lmbda = found
-    left = surprise - sum(goal.elasticity * susceptibility(s) * c for s, c in changes)
+    left = surprise - sum(response.elasticity * susceptibility(s) * c for s, c in changes)
     assert left == pytest.approx(0, abs=1e-9)
     # once it is asked for, nothing is taken back
     assert all(change * surprise >= -1e-9 for _, change in changes)
 
 
 def test_answers_settle_and_what_is_pending_dies_away() -> None:
-    for is_quality in (False, True):
-        found = [settled(is_quality, elapsed) for elapsed in (0.0, 0.05, 0.1, 0.4, 1e9)]
+    for response in (RateResponse(), QualityResponse()):
+        found = [response.settled(elapsed) for elapsed in (0.0, 0.05, 0.1, 0.4, 1e9)]
         assert found == sorted(found)
         assert found[0] == 0
         assert found[-1] == pytest.approx(1)
-        pending = [abs(pending_change(is_quality, s, 1e-3, 0.5, 500)) for s in (*CHECKS, 1.0)]
+        pending = [abs(response.pending_change(s, 1e-3, 0.5, 500)) for s in (*CHECKS, 1.0)]
         assert pending == sorted(pending, reverse=True)
         assert pending[-1] == 0
 
@@ -191,7 +194,7 @@ def test_corrections_converge_on_images_that_respond_in_their_own_way(
     rounds = 0
     while abs(excess) > tolerance and rounds < 10:
         back = search.next(lmbda, excess, 0.5)
-        strength = goal.elasticity * susceptibility(back.share) * true_responsiveness
+        strength = goal.response.elasticity * susceptibility(back.share) * true_responsiveness
         found = excess - strength * log(back.lmbda / lmbda)
         search.learn(lmbda, excess, back, found)
         lmbda, excess, rounds = back.lmbda, found, rounds + 1
@@ -277,12 +280,39 @@ def test_goal_out_of_reach_says_what_is_not(samples: NDArray[np.uint8], goal: Go
     assert "\n" not in str(found.value)
 
 
+def uniform_noise() -> NDArray[np.uint8]:
+    """An image unlike photographs, (12, 16, 3): a constant grey is within 10.7 dB of it."""
+    return np.random.default_rng(0).integers(0, 256, (12, 16, 3), dtype=np.uint8)
+
+
 def test_an_image_unlike_photographs_is_fitted_a_second_time() -> None:
-    """Noise: the networks of the first fit, at a lambda for photographs, are of no use."""
-    noise = np.random.default_rng(0).integers(0, 256, (12, 16, 3), dtype=np.uint8)
-    report = encode_to_goal(noise, replace(FAST, steps=40), Goal("psnr", 12)).report
-    assert report.psnr_db == pytest.approx(12, abs=0.1)
-    assert report.steps >= 2 * 40
+    """The networks of the first fit, at a lambda for photographs, are of no use."""
+    told: list[Progress] = []
+    settings, goal = replace(FAST, steps=40), Goal("psnr", 12)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("givre.coder.progress._INTERVAL_SECONDS", -1.0)
+        found = encode_to_goal(uniform_noise(), settings, goal, on_progress=told.append).report
+    assert found.psnr_db == pytest.approx(12, abs=0.1)
+    assert found.steps >= 2 * 40
+    # the clock goes on through both fits and all corrections
+    assert [p.step for p in told] == sorted({p.step for p in told})
+    assert [p.seconds for p in told] == sorted(p.seconds for p in told)
+    assert all(p.step <= p.steps for p in told)
+    assert told[-1].step == told[-1].steps == found.steps
+
+
+def test_a_quality_next_to_that_of_a_constant_image_is_no_collapse() -> None:
+    settings = replace(FAST, steps=_CONVERGED_STEPS)
+    found = encode_to_goal(uniform_noise(), settings, Goal("psnr", 10.8))
+    decoded = np.asarray(givre.decode(found.data))
+    quality = psnr_db(mean_squared_error(uniform_noise(), decoded))
+    assert quality == pytest.approx(10.8, abs=0.1)
+
+
+def test_a_size_filled_with_nothing_is_a_collapse() -> None:
+    settings = replace(FAST, steps=_CONVERGED_STEPS)
+    with pytest.raises(CollapseError, match="no better than a constant image"):
+        encode_to_goal(uniform_noise(), settings, Goal("size", 30))
 
 
 def test_fit_without_start_from_an_image_meets_its_goal() -> None:

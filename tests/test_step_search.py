@@ -20,7 +20,7 @@ from givre.bitstream.parameters import (
 )
 from givre.bitstream.rangecoder import PARAMETER_MAX
 from givre.coder.decoder_cost import DecoderCost, Doubles
-from givre.coder.encoder import encode_fit
+from givre.coder.encoder import write_fit
 from givre.coder.fit import Fit
 from givre.coder.image_io import load_samples
 from givre.coder.normalisation import make_target
@@ -260,7 +260,7 @@ def test_parameters_that_diverged_begin_at_the_prior() -> None:
 def test_a_file_costs_little_more_than_its_fit(short_fit: Quantised) -> None:
     """A bit for each parameter, quality that was lost included; and less than plain rounding."""
     fit, lmbda = short_fit.fit, short_fit.fit.settings.lmbda
-    report = encode_fit(fit, short_fit.samples, short_fit.parameters).report
+    report = write_fit(fit, short_fit.samples, short_fit.parameters).report
     fit_loss = 10 ** (-fit.psnr_db / 10) + lmbda * fit.bpp
     n_bits = 8 * report.header_bytes + sum(p.numel() for p in fit.parameters.values())
     assert report.loss < fit_loss + lmbda * n_bits / (fit.width * fit.height)
@@ -273,4 +273,4 @@ def test_a_file_costs_little_more_than_its_fit(short_fit: Quantised) -> None:
             integers[spec.name] = np.rint(np.ldexp(difference, exponent)).astype(np.int32)
         exponents = {spec.group: exponent for spec in specs}
         rounded = QuantisedParameters(integers, exponents, fit.prior)
-        assert report.loss < encode_fit(fit, short_fit.samples, rounded).report.loss
+        assert report.loss < write_fit(fit, short_fit.samples, rounded).report.loss
