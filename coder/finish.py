@@ -10,11 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from givre.bitstream.parameters import QuantisedParameters
+from givre.bitstream.parameters import QuantisedParameters, write_parameters
 from givre.coder.fit import Fit
-from givre.coder.kernels import choose_kernels
+from givre.coder.kernels import Kernels, choose_kernels
 from givre.coder.latent_descent import descend
 from givre.coder.normalisation import Target
+from givre.coder.prior import SMALL_PIXELS
 from givre.coder.quantise import quantise_parameters
 from givre.coder.settings import FitSettings, resolve_threads
 from givre.coder.torch_threads import torch_threads
@@ -28,10 +29,17 @@ _LONG_FIT = 4000
 loss falls by another 0.1 to 0.2 %; a third pass hardly changes it."""
 
 
+_MORE_ROUNDS = 2
+_MORE_ROUNDS_STEPS = 1500
+_MORE_ROUNDS_PIXELS = SMALL_PIXELS
+"""A second and a third round after fits of so many steps, of so few pixels. The parameters are a
+large part of such a file, and its loss falls by 0.5 %; that of a large image only by 0.05 %."""
+
+
 def finish_fit(fit: Fit, target: Target) -> tuple[Fit, QuantisedParameters]:
     """Move the latents, quantise the networks, and move the latents to suit these.
 
-    Doing all of this again would lower the loss by another 0.03 to 0.05 %.
+    After a long fit of a small image the last two are done again, and the best outcome is kept.
 
     Args:
         fit: the outcome of `overfit`.
@@ -40,9 +48,17 @@ def finish_fit(fit: Fit, target: Target) -> tuple[Fit, QuantisedParameters]:
     Returns:
         The fit with the latents, and the networks, as the file will hold them. Deterministic.
     """
-    fit = move_latents(fit, fit.parameters, target)
-    quantised = quantise_fit(fit, target)
-    return move_latents(fit, quantised.values(fit.architecture), target), quantised
+    found = _quantise_and_move(move_latents(fit, fit.parameters, target), target)
+    if fit.steps < _MORE_ROUNDS_STEPS or fit.width * fit.height > _MORE_ROUNDS_PIXELS:
+        return found
+    rounds = [found]
+    for _ in range(_MORE_ROUNDS):
+        moved, quantised = rounds[-1]
+        values = quantised.values(fit.architecture)
+        start = {name: torch.from_numpy(value).float() for name, value in values.items()}
+        rounds.append(_quantise_and_move(replace(moved, parameters=start), target))
+    moved, quantised = min(rounds, key=lambda pair: _file_loss(pair[0], pair[1], target))
+    return replace(moved, parameters=fit.parameters), quantised
 
 
 def expected_saving(settings: FitSettings) -> float:
@@ -78,16 +94,38 @@ def move_latents(
     settings = fit.settings
     if not _moves(settings, fit.steps):
         return fit
-    model = CodecModel(fit.architecture, fit.width, fit.height)
-    model.load_state_dict({name: torch.as_tensor(value) for name, value in values.items()})
-    latents = [latent.to(torch.float32) for latent in fit.latents]
-    kernels = choose_kernels(
-        settings.kernels, torch.device("cpu"), resolve_threads(settings.threads)
-    )
+    model, latents, kernels = _decoder(fit, values)
     passes = 2 if fit.steps >= _LONG_FIT else 1
     with torch_threads(1):
         moved = descend(model, latents, target, settings.lmbda, kernels, passes, settings.seed)
     return replace(fit, latents=[latent.to(torch.int8) for latent in moved])
+
+
+def _quantise_and_move(fit: Fit, target: Target) -> tuple[Fit, QuantisedParameters]:
+    quantised = quantise_fit(fit, target)
+    return move_latents(fit, quantised.values(fit.architecture), target), quantised
+
+
+def _file_loss(fit: Fit, quantised: QuantisedParameters, target: Target) -> float:
+    """MSE + lambda * bpp of the file, but for its header."""
+    model, latents, kernels = _decoder(fit, quantised.values(fit.architecture))
+    with torch_threads(1), torch.no_grad():
+        mse = float(kernels.distortion(model, latents, target.normalised, target.span))
+        bits = float(kernels.rate(model, latents))
+    bits += 8 * len(write_parameters(fit.architecture, quantised))
+    return mse + fit.settings.lmbda * bits / (fit.width * fit.height)
+
+
+def _decoder(
+    fit: Fit, values: Mapping[str, Tensor | NDArray[np.float64]]
+) -> tuple[CodecModel, list[Tensor], Kernels]:
+    """A fit's decoder with given networks, its latents as floats, and its kernels."""
+    settings = fit.settings
+    model = CodecModel(fit.architecture, fit.width, fit.height)
+    model.load_state_dict({name: torch.as_tensor(value) for name, value in values.items()})
+    latents = [latent.to(torch.float32) for latent in fit.latents]
+    device, threads = torch.device("cpu"), resolve_threads(settings.threads)
+    return model, latents, choose_kernels(settings.kernels, device, threads)
 
 
 def _moves(settings: FitSettings, steps: int) -> bool:

@@ -15,7 +15,13 @@ from torch import Tensor
 
 from givre.coder.decoder import decode_samples
 from givre.coder.encoder import encode_fit, write_fit
-from givre.coder.finish import finish_fit, move_latents, quantise_fit
+from givre.coder.finish import (
+    _MORE_ROUNDS_STEPS,
+    _file_loss,
+    finish_fit,
+    move_latents,
+    quantise_fit,
+)
 from givre.coder.kernels import REFERENCE, choose_kernels
 from givre.coder.latent_descent import Descent, descend
 from givre.coder.normalisation import Target, make_target
@@ -286,6 +292,23 @@ def test_latents_of_long_fits_are_visited_once_more() -> None:
             return float(error + 1e-3 * model.rate(latents) / (56 * 40))
 
     assert loss_after(4000) < loss_after(3999) < loss_after(249)
+
+
+def test_long_fits_of_small_images_are_quantised_more_than_once() -> None:
+    samples = photograph()
+    fit = overfit(samples, FitSettings(lmbda=1e-3, steps=60, complexity="lop", threads=1))
+    target = make_target(samples)
+    losses = []
+    for steps in (_MORE_ROUNDS_STEPS - 1, _MORE_ROUNDS_STEPS):
+        moved, quantised = finish_fit(replace(fit, steps=steps), target)
+        report = write_fit(moved, samples, quantised).report
+        losses.append(report.loss)
+        byte = fit.settings.lmbda * 8 / (56 * 40)
+        rounding = 1 / 12 / 255**2  # of the samples to 8 bits
+        expected = report.loss - report.header_bytes * byte - rounding
+        assert _file_loss(moved, quantised, target) == pytest.approx(expected, abs=2 * byte)
+        assert moved.parameters is fit.parameters
+    assert losses[1] < losses[0]
 
 
 def test_a_channel_without_span_does_not_keep_the_others_from_moving() -> None:
