@@ -9,7 +9,7 @@ from givre.bitstream.header import architecture_name
 from givre.bitstream.priors import NO_PRIOR, PRIOR_HASHES, Prior, load_prior
 from givre.coder.settings import FitSettings
 from givre.errors import UsageError
-from givre.models.architecture import Architecture
+from givre.models.architecture import Architecture, tensor_specs
 
 PRIOR_LMBDAS = {1: 0.02, 2: 0.004, 3: 0.001, 4: 0.0004}
 """Prior's number to the lambda that it was learned at, for every complexity point."""
@@ -23,6 +23,13 @@ SMALL_PIXELS = 1 << 17
 A large image at a far higher lambda is better off with a decoder of its own: one that was learned
 for more bits keeps too many latents alive.
 """
+
+HELD_PIXELS = 1 << 15
+"""Up to so many pixels the groups of `HELD_GROUPS` stay at the prior while a fit goes on. What they
+could gain on a small image costs more in the file; not so on larger ones."""
+
+HELD_GROUPS = {"hop": ("synthesis.hidden",)}
+"""By complexity point. Smaller points have no group that it pays to hold."""
 
 
 def prior_for(settings: FitSettings, arch: Architecture, pixels: int) -> Prior:
@@ -61,3 +68,12 @@ def prior_for(settings: FitSettings, arch: Architecture, pixels: int) -> Prior:
 def nearest_prior(numbers: Iterable[int], lmbda: float) -> int:
     """The one of several priors that was learned at the lambda closest by ratio."""
     return min(numbers, key=lambda number: abs(log(PRIOR_LMBDAS[number] / lmbda)))
+
+
+def held_tensors(arch: Architecture, prior: Prior, pixels: int) -> frozenset[str]:
+    """Names of the tensors that stay at the prior while an image of so many pixels is fitted."""
+    if pixels > HELD_PIXELS:
+        return frozenset()
+    groups = HELD_GROUPS.get(architecture_name(arch) or "", ())
+    specs = tensor_specs(arch)
+    return frozenset(s.name for s in specs if s.group in groups and s.name in prior.integers)

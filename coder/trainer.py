@@ -14,6 +14,7 @@ from givre.bitstream.priors import NO_PRIOR, Prior
 from givre.coder.kernels import Kernels
 from givre.coder.normalisation import Target
 from givre.coder.parameter_rate import ParameterRate
+from givre.coder.prior import held_tensors
 from givre.coder.schedule import Recipe, StepPlan, gain_for_lmbda
 from givre.coder.soap import Soap, SoapSettings
 from givre.coder.start import start_latents, start_networks
@@ -80,7 +81,9 @@ class Trainer:
             self._latents.start(start_latents(self.model, target, prior), self._gain)
             # Decay would draw the networks to zero, away from the prior.
             soap = SoapSettings(weight_decay=0)
-        self._soap = Soap(self._networks, soap)
+        held = held_tensors(arch, prior, self._pixels)
+        free = [p for name, p in self.model.named_parameters() if name not in held]
+        self._soap = Soap(free, soap)
 
     @property
     def lmbda(self) -> float:

@@ -31,7 +31,7 @@ from givre.coder.overfit import overfit, start_fit
 from givre.coder.parameter_rate import FLOOR, ParameterRate
 from givre.coder.prior import FARTHEST, PRIOR_LMBDAS, SMALL_PIXELS, prior_for
 from givre.coder.quality import constant_error
-from givre.coder.schedule import Recipe
+from givre.coder.schedule import Recipe, plan_step
 from givre.coder.screen_content import comparable_lmbda
 from givre.coder.settings import FitSettings
 from givre.coder.start import start_latents, start_networks
@@ -213,6 +213,32 @@ def test_other_channels_take_all_but_the_synthesis(channels: int) -> None:
     assert np.unique(found["synthesis.hidden.weight"]).size > 100
     weights = "synthesis.hidden.weight"
     assert not np.array_equal(found[weights], other_seed[weights])
+
+
+@pytest.mark.parametrize(
+    ("width", "channels", "prior", "point", "held"),
+    [
+        (192, 3, None, "hop", True),
+        (192, 3, 0, "hop", False),
+        (192, 1, None, "hop", False),
+        (241, 3, None, "hop", False),
+        (192, 3, None, "mop", False),
+    ],
+)
+@pytest.mark.parametrize("kernels", ["reference", "fused"])
+def test_the_hidden_layer_of_a_small_image_stays_at_the_prior(
+    width: int, channels: int, prior: int | None, point: str, held: bool, kernels: str
+) -> None:
+    """Up to 32,768 pixels, if the prior has such a layer: grey images get theirs from a seed."""
+    samples = ramp(width, 136, channels)
+    settings = replace(FAST, prior=prior, kernels=kernels, complexity=point)
+    _, trainer = start_fit(samples, settings, Recipe())
+    before = trainer.parameters()
+    for step in range(3):
+        trainer.step(step, plan_step(Recipe(), 50, 100), None)
+    moved = {name for name, p in trainer.parameters().items() if not torch.equal(p, before[name])}
+    assert ("synthesis.hidden.weight" not in moved) == held
+    assert moved >= {"synthesis.hidden.bias", "synthesis.output.weight", "arm.output.weight"}
 
 
 def test_without_a_prior_the_seed_decides() -> None:
