@@ -2,7 +2,8 @@
 
     python benchmarks/step_time.py [--sizes 256x256 768x512] [--points lop hop] [--rounds 5]
 
-Both implementations run in the same process, in turn, and medians of the rounds are compared.
+Both implementations run in the same process, in turn, and medians of the rounds are compared. As in
+a fit, torch has all threads for itself in the one and a single thread beside the fused kernels.
 Peak memory is that of a process of its own that does a few steps of one kind.
 """
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from statistics import median
 from time import perf_counter
@@ -24,6 +26,7 @@ from torch import Tensor
 from givre.coder.fit import architecture_for
 from givre.coder.kernels import Kernels, choose_kernels
 from givre.coder.normalisation import Target, make_target
+from givre.coder.overfit import fitting_threads
 from givre.coder.schedule import Recipe, plan_step
 from givre.coder.settings import FitSettings, resolve_threads
 from givre.coder.soap import Soap
@@ -32,7 +35,13 @@ from givre.models.codec_model import CodecModel
 from givre.models.latents import ProxySettings
 
 IMPLEMENTATIONS = ("reference", "fused")
-_STEPS = 1000  # of the schedule that the timed steps are taken from
+_STEPS = 4000  # of the schedule that the timed steps are taken from
+
+_FEWEST_STEPS = {"reference": 2, "fused": 10}
+"""Steps a round, at least. Every tenth renews SOAP's bases, which counts on small images."""
+
+_SECONDS_A_ROUND = 1.0
+"""Steps follow each other for so long, or those right after the other kind's would weigh most."""
 
 
 def picture(width: int, height: int) -> np.ndarray:
@@ -55,6 +64,11 @@ def make_trainer(name: str, point: str, samples: np.ndarray, threads: int) -> Tr
     return Trainer(arch, make_target(samples), 1e-3, 0, Recipe(), kernels)
 
 
+def as_in_a_fit(name: str, threads: int) -> AbstractContextManager[None]:
+    """Sets torch's threads as a fit with these kernels does."""
+    return fitting_threads(FitSettings(kernels=name, threads=threads))
+
+
 def run_steps(trainer: Trainer, first: int, count: int) -> float:
     """Seconds a step over `count` steps from number `first` on."""
     started = perf_counter()
@@ -62,6 +76,13 @@ def run_steps(trainer: Trainer, first: int, count: int) -> float:
         plan, upcoming = (plan_step(Recipe(), j, _STEPS) for j in (i, i + 1))
         trainer.step(i, plan, upcoming)
     return (perf_counter() - started) / count
+
+
+def time_of(function: Callable[[], None]) -> float:
+    """Seconds that a call takes."""
+    started = perf_counter()
+    function()
+    return perf_counter() - started
 
 
 def parts(kernels: Kernels, point: str, target: Target) -> dict[str, Callable[[], None]]:
@@ -104,7 +125,7 @@ def parts(kernels: Kernels, point: str, target: Target) -> dict[str, Callable[[]
         "arm": rate,
         "upsampler": upsampler,
         "synthesis": synthesis,
-        "networks": lambda: soap.step(1e-4),
+        "networks": lambda: soap.step(1e-4, compiled=kernels.name == "fused"),
     }
 
 
@@ -120,21 +141,23 @@ def compare(
         name: parts(choose_kernels(name, torch.device("cpu"), threads), point, target)
         for name in IMPLEMENTATIONS
     }
-    for n in IMPLEMENTATIONS:
-        run_steps(trainers[n], 0, 3)
+    counts: dict[str, int] = {}
+    for name in IMPLEMENTATIONS:
+        with as_in_a_fit(name, threads):
+            n = _FEWEST_STEPS[name]
+            counts[name] = n * max(1, round(_SECONDS_A_ROUND / n / run_steps(trainers[name], 0, n)))
     for round_number in range(rounds + 1):
         for name in IMPLEMENTATIONS:
-            for part, function in pieces[name].items():
-                started = perf_counter()
-                function()
-                if round_number:  # the first round warms up
-                    times.setdefault(part, {}).setdefault(name, []).append(perf_counter() - started)
-            seconds = run_steps(trainers[name], 3 + 2 * round_number, 2)
-            if round_number:
-                times.setdefault("whole step", {}).setdefault(name, []).append(seconds)
+            with as_in_a_fit(name, threads):
+                seconds = {part: time_of(function) for part, function in pieces[name].items()}
+                first = _FEWEST_STEPS[name] + counts[name] * round_number
+                seconds["whole step"] = run_steps(trainers[name], first, counts[name])
+            if round_number:  # the first round warms up
+                for part, found in seconds.items():
+                    times.setdefault(part, {}).setdefault(name, []).append(found)
     rows: list[dict[str, object]] = []
-    for part, found in times.items():
-        reference, fused = (1e3 * median(found[name]) for name in IMPLEMENTATIONS)
+    for part, by_name in times.items():
+        reference, fused = (1e3 * median(by_name[name]) for name in IMPLEMENTATIONS)
         rows.append(
             {
                 "point": point,
@@ -166,10 +189,10 @@ def main() -> None:
     parser.add_argument("--peak", nargs=3, help=argparse.SUPPRESS)
     args = parser.parse_args()
     threads = resolve_threads(args.threads)
-    torch.set_num_threads(threads)
     if args.peak:
         name, point, text = args.peak
-        run_steps(make_trainer(name, point, picture(*_size(text)), threads), 0, 3)
+        with as_in_a_fit(name, threads):
+            run_steps(make_trainer(name, point, picture(*_size(text)), threads), 0, 3)
         return
     rows: list[dict[str, object]] = []
     for text in args.sizes:
