@@ -14,10 +14,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from givre.bitstream.priors import Prior
 from givre.coder.fit import Fit, architecture_for, image_digest
 from givre.coder.kernels import choose_kernels
 from givre.coder.normalisation import make_target
-from givre.coder.prior import prior_for
+from givre.coder.prior import CLEARLY_BETTER, TRIED_PIXELS, coarser_prior, prior_for
 from givre.coder.progress import ProgressListener, ProgressTeller
 from givre.coder.quality import psnr_db
 from givre.coder.schedule import Recipe, plan_step
@@ -100,13 +101,23 @@ def start_fit(
     device = target.normalised.device
     kernels = choose_kernels(settings.kernels, device, resolve_threads(settings.threads))
     like = replace(settings, lmbda=comparable_lmbda(samples, settings.lmbda))
+
+    def begin(prior: Prior) -> Trainer:
+        ups_init = settings.ups_init
+        return Trainer(
+            arch, target, settings.lmbda, settings.seed, recipe, kernels, ups_init, prior
+        )
+
     prior = prior_for(like, arch, width * height)
+    trainer = begin(prior)
+    if settings.prior is None and like == settings and width * height <= TRIED_PIXELS:
+        while (coarser := coarser_prior(arch, prior)) is not None:
+            other = begin(coarser)
+            if not other.evaluate().loss < CLEARLY_BETTER * trainer.evaluate().loss:
+                break
+            prior, trainer = coarser, other
     # A later version may choose another one; this fit is coded against this one for good.
-    settings = replace(settings, prior=prior.number)
-    trainer = Trainer(
-        arch, target, settings.lmbda, settings.seed, recipe, kernels, settings.ups_init, prior
-    )
-    return settings, trainer
+    return replace(settings, prior=prior.number), trainer
 
 
 def fitting_threads(settings: FitSettings) -> AbstractContextManager[None]:

@@ -128,6 +128,36 @@ def test_large_images_far_above_every_prior_go_without() -> None:
     assert prior_for(replace(FAST, lmbda=1.0, prior=1), HOP, 1 << 22).number == 1
 
 
+def haze(width: int, height: int) -> Samples:
+    """A sky with a little grain: next to nothing that a few coarse latents do not show."""
+    y, x = np.mgrid[:height, :width] / 64
+    grain = np.random.default_rng(0).normal(0, 0.7, (height, width))
+    sky = [200 + 9 * np.sin(x) - 8 * y, 210 - 9 * y, 220 - 6 * y + x]
+    return np.stack([channel + grain for channel in sky], -1).astype(np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("samples", "settings", "number"),
+    [
+        (haze(192, 128), FAST, 2),
+        (haze(192, 128), replace(FAST, prior=3), 3),
+        (haze(192, 128), replace(FAST, lmbda=0.02), 1),
+        (haze(192, 192), FAST, 3),
+        (ramp(192, 128), FAST, 3),
+    ],
+    ids=["smooth", "asked for", "no coarser one", "large", "rough"],
+)
+def test_small_smooth_images_start_from_a_coarser_prior(
+    samples: Samples, settings: FitSettings, number: int
+) -> None:
+    """Where its start is clearly better; the choice is fixed in the settings."""
+    chosen, trainer = start_fit(samples, settings, Recipe())
+    assert chosen == replace(settings, prior=number)
+    arch = architecture_for(settings, samples.shape[1], samples.shape[0], 3)
+    expected = load_prior(arch, number).values(arch)["arm.output.weight"]
+    assert np.array_equal(trainer.parameters()["arm.output.weight"].double().numpy(), expected)
+
+
 def test_a_prior_that_is_asked_for_is_taken_at_any_lambda() -> None:
     for number in PRIOR_LMBDAS:
         assert prior_for(replace(FAST, prior=number), HOP, SMALL_PIXELS).number == number
