@@ -20,7 +20,7 @@ from givre.coder.backends import Backend, make_backend
 from givre.coder.decoder import decode_samples, grid_predictor, reconstruct
 from givre.coder.finish import finish_fit
 from givre.coder.fit import Fit
-from givre.coder.normalisation import make_target
+from givre.coder.normalisation import Target, make_target
 from givre.coder.overfit import overfit
 from givre.coder.progress import ProgressListener
 from givre.coder.quality import constant_error, mean_squared_error, psnr_db
@@ -127,12 +127,11 @@ def encode_fit(fit: Fit, samples: NDArray[np.uint8]) -> Encoded:
     """
     fit.check_image(samples)
     started = perf_counter()
-    finished, quantised = finish_fit(fit, make_target(samples))
-    finishing_seconds = perf_counter() - started
-    encoded = write_fit(finished, samples, quantised)
-    report = replace(encoded.report, seconds=encoded.report.seconds + finishing_seconds)
-    check_collapse(report, samples)
-    return replace(encoded, report=report)
+    target = make_target(samples)
+    finished, quantised = finish_fit(fit, target)
+    encoded = _written(finished, samples, target, quantised, started)
+    check_collapse(encoded.report, samples)
+    return encoded
 
 
 def write_fit(fit: Fit, samples: NDArray[np.uint8], quantised: QuantisedParameters) -> Encoded:
@@ -150,8 +149,17 @@ def write_fit(fit: Fit, samples: NDArray[np.uint8], quantised: QuantisedParamete
         CheckpointError: the fit belongs to another image.
     """
     fit.check_image(samples)
-    started = perf_counter()
-    target = make_target(samples)
+    return _written(fit, samples, make_target(samples), quantised, perf_counter())
+
+
+def _written(
+    fit: Fit,
+    samples: NDArray[np.uint8],
+    target: Target,
+    quantised: QuantisedParameters,
+    started: float,
+) -> Encoded:
+    """The file of a fit's latents and of the parameters given, verified; the clock is `started`."""
     arch = fit.architecture
     latents = [latent.numpy().astype(np.float64) for latent in fit.latents]
     header = Header(

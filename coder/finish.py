@@ -15,6 +15,7 @@ from givre.coder.fit import Fit
 from givre.coder.kernels import Kernels, choose_kernels
 from givre.coder.latent_descent import descend
 from givre.coder.normalisation import Target
+from givre.coder.prior import FEW_PIXELS
 from givre.coder.quantise import quantise_parameters
 from givre.coder.settings import FitSettings, resolve_threads
 from givre.coder.torch_threads import torch_threads
@@ -27,12 +28,9 @@ _LONG_FIT = 4000
 """Steps from which a second pass over the latents takes little time next to the fit itself. The
 loss falls by another 0.1 to 0.2 %; a third pass hardly changes it."""
 
-
-_MORE_ROUNDS = 2
-_MORE_ROUNDS_STEPS = 1500
-_MORE_ROUNDS_PIXELS = 1 << 15
-"""A second and a third round after fits of so many steps, of so few pixels. The parameters are a
-large part of such a file, and its loss falls by 0.45 %; that of a large image only by 0.05 %."""
+_MORE_ROUNDS, _MORE_ROUNDS_STEPS = 2, 1500
+"""A second and a third round, after fits of so many steps, of images of few pixels: the loss of the
+file falls by 0.45 %; that of a large image only by 0.05 %."""
 
 
 def finish_fit(fit: Fit, target: Target) -> tuple[Fit, QuantisedParameters]:
@@ -48,7 +46,7 @@ def finish_fit(fit: Fit, target: Target) -> tuple[Fit, QuantisedParameters]:
         The fit with the latents, and the networks, as the file will hold them. Deterministic.
     """
     found = _quantise_and_move(move_latents(fit, fit.parameters, target), target)
-    if fit.steps < _MORE_ROUNDS_STEPS or fit.width * fit.height > _MORE_ROUNDS_PIXELS:
+    if fit.steps < _MORE_ROUNDS_STEPS or fit.width * fit.height > FEW_PIXELS:
         return found
     rounds = [found]
     for _ in range(_MORE_ROUNDS):

@@ -14,11 +14,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from givre.bitstream.priors import Prior
 from givre.coder.fit import Fit, architecture_for, image_digest
 from givre.coder.kernels import choose_kernels
 from givre.coder.normalisation import make_target
-from givre.coder.prior import CLEARLY_BETTER, TRIED_PIXELS, coarser_prior, prior_for
+from givre.coder.prior import CLEARLY_BETTER, FEW_PIXELS, coarser_prior, prior_for
 from givre.coder.progress import ProgressListener, ProgressTeller
 from givre.coder.quality import psnr_db
 from givre.coder.schedule import Recipe, plan_step
@@ -93,31 +92,42 @@ def start_fit(
 ) -> tuple[FitSettings, Trainer]:
     """A fit before its first step, and its settings with the prior that was chosen for it.
 
-    To be called, and the trainer used, inside `fitting_threads`. Raises what `overfit` does.
+    It is the nearest prior, but on small images a coarser one whose start is clearly better. To be
+    called, and the trainer used, inside `fitting_threads`. Raises what `overfit` does.
     """
+    chosen, trainer = nearest_start(samples, settings, recipe)
+    height, width, _ = samples.shape
+    if settings.prior is not None or height * width > FEW_PIXELS:
+        return chosen, trainer
+    if comparable_lmbda(samples, settings.lmbda) != settings.lmbda:
+        return chosen, trainer  # unlike photographs, for which the priors are ordered
+    loss = trainer.evaluate().loss
+    while (number := coarser_prior(trainer.model.arch, chosen.prior or 0)) is not None:
+        coarser, other = nearest_start(samples, replace(settings, prior=number), recipe)
+        before, loss = loss, other.evaluate().loss
+        if not loss < CLEARLY_BETTER * before:
+            break
+        chosen, trainer = coarser, other
+    return chosen, trainer
+
+
+def nearest_start(
+    samples: NDArray[np.uint8], settings: FitSettings, recipe: Recipe
+) -> tuple[FitSettings, Trainer]:
+    """The same from the prior asked for, or else from the nearest one, whatever the image."""
     target = make_target(samples).to(_device(settings.device))
     height, width, channels = samples.shape
     arch = architecture_for(settings, width, height, channels)
     device = target.normalised.device
     kernels = choose_kernels(settings.kernels, device, resolve_threads(settings.threads))
     like = replace(settings, lmbda=comparable_lmbda(samples, settings.lmbda))
-
-    def begin(prior: Prior) -> Trainer:
-        ups_init = settings.ups_init
-        return Trainer(
-            arch, target, settings.lmbda, settings.seed, recipe, kernels, ups_init, prior
-        )
-
     prior = prior_for(like, arch, width * height)
-    trainer = begin(prior)
-    if settings.prior is None and like == settings and width * height <= TRIED_PIXELS:
-        while (coarser := coarser_prior(arch, prior)) is not None:
-            other = begin(coarser)
-            if not other.evaluate().loss < CLEARLY_BETTER * trainer.evaluate().loss:
-                break
-            prior, trainer = coarser, other
     # A later version may choose another one; this fit is coded against this one for good.
-    return replace(settings, prior=prior.number), trainer
+    settings = replace(settings, prior=prior.number)
+    trainer = Trainer(
+        arch, target, settings.lmbda, settings.seed, recipe, kernels, settings.ups_init, prior
+    )
+    return settings, trainer
 
 
 def fitting_threads(settings: FitSettings) -> AbstractContextManager[None]:

@@ -24,20 +24,19 @@ A large image at a far higher lambda is better off with a decoder of its own: on
 for more bits keeps too many latents alive.
 """
 
-HELD_PIXELS = 1 << 15
-"""Up to so many pixels the groups of `HELD_GROUPS` stay at the prior while a fit goes on. What they
-could gain on a small image costs more in the file; not so on larger ones."""
+FEW_PIXELS = 1 << 15
+"""Up to so many pixels the parameters weigh most, and what is done for them differs: the groups of
+`HELD_GROUPS` stay at the prior while a fit goes on, a coarser prior is tried, and parameters are
+quantised more than once. The first two gained nothing on larger images or were not tried there."""
 
 HELD_GROUPS = {"hop": ("synthesis.hidden",)}
-"""By complexity point. Smaller points have no group that it pays to hold."""
-
-TRIED_PIXELS = 1 << 15
-"""Up to so many pixels the prior of the next larger lambda is tried too."""
+"""By complexity point: what they could gain on a small image costs more in the file. Smaller points
+have no such group."""
 
 CLEARLY_BETTER = 2 / 3
-"""Loss of its start, relative to that of the nearest prior, below which it is taken. Smooth images
-need fewer bits than those that the nearest one was learned on: below 2/3, files of 500 steps were 8
-to 10 % better at lambda 0.001; above, from 4 % better to 10 % worse."""
+"""Loss of a coarser prior's start, relative to the nearest one's, below which it is taken. Smooth
+images need fewer bits than those that the nearest one was learned on: below 2/3, files of 500 steps
+were 8 to 10 % better at lambda 0.001; above, from 4 % better to 10 % worse."""
 
 
 def prior_for(settings: FitSettings, arch: Architecture, pixels: int) -> Prior:
@@ -78,17 +77,15 @@ def nearest_prior(numbers: Iterable[int], lmbda: float) -> int:
     return min(numbers, key=lambda number: abs(log(PRIOR_LMBDAS[number] / lmbda)))
 
 
-def coarser_prior(arch: Architecture, prior: Prior) -> Prior | None:
-    """The prior of the next larger lambda; None if there is none, or if `prior` is none."""
-    number = prior.number - 1
-    if (architecture_name(arch), number) not in PRIOR_HASHES:
-        return None
-    return load_prior(arch, number)
+def coarser_prior(arch: Architecture, number: int) -> int | None:
+    """Number of the prior of the next larger lambda; None if there is none, as for 0."""
+    coarser = number - 1
+    return coarser if (architecture_name(arch), coarser) in PRIOR_HASHES else None
 
 
 def held_tensors(arch: Architecture, prior: Prior, pixels: int) -> frozenset[str]:
     """Names of the tensors that stay at the prior while an image of so many pixels is fitted."""
-    if pixels > HELD_PIXELS:
+    if pixels > FEW_PIXELS:
         return frozenset()
     groups = HELD_GROUPS.get(architecture_name(arch) or "", ())
     specs = tensor_specs(arch)

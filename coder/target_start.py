@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from givre.coder.finish import expected_saving
 from givre.coder.fit import architecture_for
-from givre.coder.overfit import start_fit
+from givre.coder.overfit import nearest_start
 from givre.coder.prior import PRIOR_LMBDAS
 from givre.coder.quality import psnr_db
 from givre.coder.rate_control import Goal, Probe, first_lmbda, parameter_bits_guess
@@ -34,7 +34,7 @@ def starting_lmbda(
     tried: set[int] = set()
     if channels == 3 and settings.prior != 0:
         for lmbda in PRIOR_LMBDAS.values():
-            chosen, trainer = start_fit(samples, replace(settings, lmbda=lmbda), recipe)
+            chosen, trainer = nearest_start(samples, replace(settings, lmbda=lmbda), recipe)
             if not chosen.prior or chosen.prior in tried:
                 continue
             tried.add(chosen.prior)
