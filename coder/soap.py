@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from givre.models.fused.soap_bases import renew_bases
 from givre.models.fused.soap_step import CLIP_EPSILON, soap_step
 
 
@@ -204,8 +205,11 @@ class Soap:
         else:
             self._step_in_torch(_clip(gradient, clip_norm), decay, size)
         if t % self._settings.refresh_every == 0:
-            for matrix in self._matrices:
-                matrix.refresh()
+            if compiled:
+                renew_bases(self._table, self._state.numpy())
+            else:
+                for matrix in self._matrices:
+                    matrix.refresh()
 
     def state_tensors(self) -> dict[str, Tensor]:
         """All state as named tensors, for a checkpoint; not copies."""

@@ -174,10 +174,11 @@ class Trainer:
             p.copy_(torch.from_numpy(values[name]))
 
     def _step_networks(self, plan: StepPlan) -> None:
+        self._latents.give_gradients()
+        compiled = self._kernels.name == "fused"
         if self._parameter_rate is not None:
             weight = self._recipe.parameter_weight * plan.rate * self._lmbda / self._pixels
-            self._parameter_rate.add_gradient(weight)
-        compiled = self._kernels.name == "fused"
+            self._parameter_rate.add_gradient(weight, compiled)
         pace = self._recipe.network_pace * plan.learning_rate
         self._soap.step(pace, self._recipe.clip_norm, compiled)
 

@@ -54,14 +54,20 @@ class FittedLatents(Protocol):
     def backward(self, model: CodecModel, target: Tensor, span: Tensor, rate_weight: float) -> None:
         """Find the gradient of distortion + rate_weight * bits at the last proxy.
 
-        That by the networks' parameters is put in their `.grad`, which must be None before; that
-        by the latents is kept for `update`.
+        That by the latents is kept for `update`, that by the networks for `give_gradients`. The
+        parameters' `.grad` must be None before.
 
         Args:
             model: makes an image of the proxy, and bits.
             target: (1, C, H, W), normalised samples in [0, 1].
             span: (C,), as in `models.synthesis.distortion`.
             rate_weight: of a bit.
+        """
+
+    def give_gradients(self) -> None:
+        """Put the gradient that `backward` found into the `.grad` of the networks' parameters.
+
+        It may be called beside `update`.
         """
 
     def update(self, learning_rate: float, upcoming: ProxySettings | None) -> None:
@@ -119,6 +125,9 @@ class ReferenceLatents:
         error = distortion(model.synthesis(model.dense(self._proxies)), target, span)
         loss = error + rate_weight * model.rate(self._proxies)
         loss.backward()  # type: ignore[no-untyped-call]
+
+    def give_gradients(self) -> None:
+        """See `FittedLatents.give_gradients`; autograd has done it already."""
 
     def update(self, learning_rate: float, upcoming: ProxySettings | None) -> None:
         """See `FittedLatents.update`."""

@@ -69,6 +69,7 @@ def gradients(t: Trainer, index: int, steps: int) -> dict[str, torch.Tensor]:
     t.model.zero_grad()
     weight = t.lmbda / t._pixels
     t._latents.backward(t.model, target.normalised, target.span, weight)
+    t._latents.give_gradients()
     named = {name: p.grad.clone() for name, p in t.model.named_parameters() if p.grad is not None}
     with torch.no_grad():
         bits = t._kernels.rate(t.model, proxies)

@@ -24,6 +24,7 @@ from givre.models import fused
 from givre.models.fused import kernel, pool
 from givre.models.fused.buffers import Buffers
 from givre.models.fused.kernel import Compiled, compiled
+from givre.models.fused.tickets import next_ticket
 from givre.models.fused.vector_math import cos_turns, exp, exp2, log2, sin_turns, tanh
 
 Floats = NDArray[np.float32]
@@ -31,6 +32,7 @@ Doubles = NDArray[np.float64]
 
 HELPER = """
 from givre.models.fused.kernel import compiled
+from givre.models.fused.tickets import next_ticket
 STEP = {step}
 @compiled()
 def helper(x):
@@ -39,6 +41,7 @@ def helper(x):
 KERNEL = """
 from fused_helper import helper
 from givre.models.fused.kernel import compiled
+from givre.models.fused.tickets import next_ticket
 @compiled("int64(int64)")
 def doubled(x):
     return 2 * helper(x)
@@ -47,6 +50,7 @@ def doubled(x):
 SUMS = """
 import numpy as np
 from givre.models.fused.kernel import compiled
+from givre.models.fused.tickets import next_ticket
 from givre.models.fused.pixel_products import BLOCK, FLAGS, correlate
 @compiled("void(float32[::1], float32[::1], int64, float64[::1])", fastmath=FLAGS)
 def sums_of(left, right, n_right, sums):
@@ -142,11 +146,49 @@ def test_chunks_are_a_partition(n_items: int, grain: int) -> None:
     assert all(last - first >= grain for first, last in parts[:-1])
 
 
+@compiled("void(int64[::1], int64[:, ::1], int64[::1])")
+def count_visits(tickets: np.ndarray, parts: np.ndarray, visits: np.ndarray) -> None:
+    """Add one to every item of every part that this thread takes."""
+    part = next_ticket(tickets)
+    while part < parts.shape[0]:
+        for item in range(parts[part, 0], parts[part, 1]):
+            visits[item] += 1
+        part = next_ticket(tickets)
+
+
 @pytest.mark.parametrize("threads", [1, 2, 3, 8])
-def test_every_chunk_is_run_once(threads: int) -> None:
-    seen: list[tuple[int, int]] = []
-    pool.run(lambda first, last: seen.append((first, last)), 1000, threads)
-    assert sorted(seen) == list(pool.chunks(1000))
+@pytest.mark.parametrize("n_items", [0, 1, 1000, 100_000])
+def test_every_part_is_done_once(threads: int, n_items: int) -> None:
+    visits = np.zeros(n_items, np.int64)
+    parts = pool.parts_of(pool.chunks(n_items))
+    for _ in range(20):
+        pool.share(lambda t, p: count_visits(t, p, visits), parts, threads)
+    assert np.all(visits == 20)
+
+
+def test_threads_take_different_tickets() -> None:
+    """Far more tickets than an image has, and both threads start at once."""
+    n = 200_000
+    visits = np.zeros(n, np.int64)
+    parts = np.stack([np.arange(n), np.arange(n) + 1], axis=1)
+    barrier = threading.Barrier(2, timeout=10)
+
+    def call(tickets: np.ndarray, rows: np.ndarray) -> None:
+        barrier.wait()
+        count_visits(tickets, rows, visits)
+
+    for _ in range(20):
+        pool.share(call, parts, 2)
+    assert np.all(visits == 20)
+
+
+def test_an_error_in_a_shared_kernel_is_raised() -> None:
+    def fail(tickets: np.ndarray, parts: np.ndarray) -> None:
+        raise ValueError("no kernel")
+
+    for threads in (1, 3):
+        with pytest.raises(ValueError, match="no kernel"):
+            pool.share(fail, pool.parts_of(pool.chunks(100)), threads)
 
 
 def test_sums_do_not_depend_on_timing() -> None:

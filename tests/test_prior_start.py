@@ -458,6 +458,20 @@ def test_the_gradient_is_the_slope_of_the_bits() -> None:
         assert float(gradient.abs().sum()) == pytest.approx(slope, rel=0.01)
 
 
+def test_the_compiled_slope_has_the_same_bits() -> None:
+    gradients = []
+    for compiled in (False, True):
+        model, rate = moved_model()
+        with torch.no_grad():
+            model.arm.hidden[0].weight.copy_(moved_model(1)[0].arm.hidden[0].weight)
+        rate.add_gradient(0.37, compiled)
+        gradients.append(
+            torch.cat([p.grad.view(-1) for p in model.parameters() if p.grad is not None])
+        )
+    assert gradients[0].any()
+    assert torch.equal(*gradients)
+
+
 def test_the_gradient_is_weighted_and_added() -> None:
     model, rate = moved_model()
     rate.add_gradient(1.0)

@@ -67,6 +67,28 @@ def test_both_steps_go_on_from_each_others_state() -> None:
         torch.testing.assert_close(a, b, rtol=1e-5, atol=5e-6)
 
 
+@pytest.mark.parametrize("rows", [2, 7, 48])
+def test_renewed_bases_are_orthogonal(rows: int) -> None:
+    """Of full rank, of a rank that leaves most of the space open, and of rank zero."""
+    for rank in (rows, 1, 0):
+        parameters = fresh([(rows, 5)])
+        soap = Soap(parameters)
+        left, right = tensors([(rows, rank), (rank, 5)], 1.0, 3)
+        for _ in range(2):
+            parameters[0].grad = left @ right
+            soap.step(0.01, compiled=True)
+        for _ in range(8):
+            parameters[0].grad = left @ right
+            soap.step(0.0, compiled=True)
+        parameters[0].grad = left @ right
+        soap.step(0.0, compiled=True)  # the tenth since the start, which renews them
+        state = soap.state_tensors()
+        for side in ("rows", "columns"):
+            basis = state[f"0.{side}.basis"].double()
+            expected = torch.eye(len(basis), dtype=torch.float64)
+            torch.testing.assert_close(basis.t() @ basis, expected, rtol=0, atol=1e-5)
+
+
 @pytest.mark.parametrize("compiled", [False, True])
 def test_clipping_is_that_of_torch(compiled: bool) -> None:
     # The first gradient leaves no plane without curvature, where any basis would do.

@@ -10,11 +10,12 @@ from torch import Tensor
 
 from givre.models.codec_model import CodecModel
 from givre.models.fused.buffers import Buffers
-from givre.models.fused.distortion import dense_gradient, fused_distortion, fused_synthesis
+from givre.models.fused.distortion import error_backward, fused_distortion, fused_synthesis
 from givre.models.fused.latents import FusedLatents
 from givre.models.fused.module_parameters import ParameterArrays, arrays_of, parameters_of
 from givre.models.fused.pool import together
 from givre.models.fused.rate import RateBackward, fused_rate
+from givre.models.fused.synthesis_passes import SynthesisPasses
 from givre.models.fused.upsampling import fused_dense
 from givre.models.fused.upsampling_passes import UpsamplingPasses
 from givre.models.geometry import Grid
@@ -66,6 +67,7 @@ class FusedFittedLatents:
         self._made_for: ProxySettings | None = None
         self._threads, self._buffers = threads, Buffers()
         self._networks: _Networks | None = None
+        self._give: Sequence[Callable[[], None]] = ()
 
     def start(self, values: Sequence[Tensor], gain: float) -> None:
         """Begin at `values` (H_i, W_i), which are on the symbols' scale: gain * u."""
@@ -88,7 +90,8 @@ class FusedFittedLatents:
         """See `models.latents.FittedLatents`; no graph is built, and no memory is taken anew.
 
         Rate and distortion are independent of each other, so on two threads each gets one: that
-        spares them most of their waiting for each other, which counts on small images.
+        spares them most of their waiting for each other, which counts on small images. For the
+        same reason the networks' gradients wait for `give_gradients`.
         """
         inner, threads = self._inner, self._threads
         networks = self._networks
@@ -100,6 +103,12 @@ class FusedFittedLatents:
         together((lambda: self._distortion_backward(networks, target, span), rate.visit), threads)
         rate.add_to(inner.gradient)
 
+    def give_gradients(self) -> None:
+        """See `models.latents.FittedLatents`."""
+        for give in self._give:
+            give()
+        self._give = ()
+
     def _distortion_backward(self, networks: _Networks, target: Tensor, span: Tensor) -> None:
         """Write the distortion's gradient over that of the main grids."""
         inner, threads, buffers = self._inner, self._threads, self._buffers
@@ -107,9 +116,13 @@ class FusedFittedLatents:
         latents = [inner.arrays[i] for i in networks.main]
         upsampling = UpsamplingPasses(latents, halves[:n], halves[n:], threads, buffers)
         dense = upsampling.forward()
-        gradient = dense_gradient(networks.synthesis, dense, target, span, threads, buffers)
-        found = upsampling.backward(gradient, [inner.gradients[i] for i in networks.main])
-        networks.filters.set_gradients(found)
+        synthesis = SynthesisPasses(networks.synthesis.arrays, dense, threads, buffers)
+        _, gradient = error_backward(synthesis, target, span, threads)
+        upsampling.backward(gradient, [inner.gradients[i] for i in networks.main])
+        self._give = (
+            lambda: networks.synthesis.set_gradients(synthesis.parameter_gradients()),
+            lambda: networks.filters.set_gradients(upsampling.filter_gradients()),
+        )
 
     def update(self, learning_rate: float, upcoming: ProxySettings | None) -> None:
         """One Adam step from the gradients of the last proxy, and the next proxy with it."""

@@ -176,8 +176,16 @@ class CoarseStages:
         )
         self.result = self._carried[start:].reshape(self._result_shape)
 
-    def backward(self, grad_result: Floats, grad_filters: FilterGradients) -> list[Floats]:
-        """Gradients of the latents from the finest of these on; those of the filters are added."""
+    def backward(
+        self, grad_result: Floats, grad_planes: Sequence[Floats], grad_filters: FilterGradients
+    ) -> None:
+        """Carry the gradient of the result back.
+
+        Args:
+            grad_result: (P, H, W).
+            grad_planes: in the shapes of these stages' latents, from the coarsest on; written.
+            grad_filters: of all stages; the gradient is added.
+        """
         grad_fresh, grad_carried = np.empty_like(self._fresh), np.empty_like(self._carried)
         grad_carried[len(grad_carried) - grad_result.size :] = grad_result.reshape(-1)
         coarse_adjoint(
@@ -191,10 +199,12 @@ class CoarseStages:
             grad_filters.transposed,
             grad_filters.preconcat,
         )
-        sizes = [prod(shape) for shape in self._shapes]
-        parts = [grad_carried[: sizes[0]], *np.split(grad_fresh, np.cumsum(sizes[1:-1]))]
-        shaped = [part.reshape(shape) for part, shape in zip(parts, self._shapes, strict=False)]
-        return shaped[::-1]
+        coarsest, *fresh = grad_planes
+        coarsest[:] = grad_carried[: coarsest.size].reshape(coarsest.shape)
+        start = 0
+        for grad in fresh:
+            grad[:] = grad_fresh[start : start + grad.size].reshape(grad.shape)
+            start += grad.size
 
 
 @lru_cache(maxsize=16)

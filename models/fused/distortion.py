@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,7 @@ import torch
 from torch import Tensor
 
 from givre.models.fused.buffers import Buffers
-from givre.models.fused.module_parameters import ParameterArrays, arrays_of, parameters_of
+from givre.models.fused.module_parameters import arrays_of, parameters_of
 from givre.models.fused.pixel_products import Floats
 from givre.models.fused.synthesis_passes import SynthesisPasses, squared_error
 from givre.models.synthesis import Synthesis
@@ -24,9 +23,9 @@ class _Distortion(torch.autograd.Function):
         ctx: Any, dense: Tensor, target: Tensor, span: Tensor, threads: int, *parameters: Tensor
     ) -> Tensor:
         arrays = [_array(parameter) for parameter in parameters]
-        value, by_dense, gradients = _error_and_gradients(
-            arrays, _planes_of(dense), target, span, threads, Buffers()
-        )
+        layers = SynthesisPasses(arrays, _planes_of(dense), threads, Buffers())
+        value, by_dense = error_backward(layers, target, span, threads)
+        gradients = layers.parameter_gradients()
         ctx.save_for_backward(*map(torch.from_numpy, (by_dense[None], *gradients)))
         return dense.new_tensor(value)
 
@@ -65,31 +64,24 @@ def fused_distortion(
     return dense.new_tensor(squared_error(planes, _planes_of(target), _array(span), threads))
 
 
-def dense_gradient(
-    synthesis: ParameterArrays,
-    dense: Floats,
-    target: Tensor,
-    span: Tensor,
-    threads: int,
-    buffers: Buffers,
-) -> Floats:
-    """Find the gradient of `fused_distortion`, without autograd.
+def error_backward(
+    layers: SynthesisPasses, target: Tensor, span: Tensor, threads: int
+) -> tuple[float, Floats]:
+    """Run a synthesis forwards, and its mean squared error backwards, without autograd.
 
     Args:
-        synthesis: the network's parameters; the gradient by them is put in their `.grad`.
-        dense: (L, H, W).
+        layers: the synthesis over an image; afterwards it has the gradients of its parameters.
         target: as for `fused_distortion`, as the next two.
         span: likewise.
         threads: likewise.
-        buffers: for everything large.
 
     Returns:
-        (L, H, W), the gradient by `dense`; it lies in one of the buffers.
+        The error, and its gradient by the dense representation, (L, H, W).
     """
-    arrays = synthesis.arrays
-    _, found, gradients = _error_and_gradients(arrays, dense, target, span, threads, buffers)
-    synthesis.set_gradients(gradients)
-    return found
+    planes = layers.forward()
+    value = squared_error(planes, _planes_of(target), _array(span), threads)
+    # The gradient has taken the samples' place.
+    return value, layers.backward(planes)
 
 
 def fused_synthesis(synthesis: Synthesis, dense: Tensor, threads: int) -> Tensor:
@@ -103,22 +95,6 @@ def fused_synthesis(synthesis: Synthesis, dense: Tensor, threads: int) -> Tensor
     arrays = arrays_of(synthesis).arrays
     layers = SynthesisPasses(arrays, _planes_of(dense), threads, Buffers())
     return torch.from_numpy(layers.forward()[None])
-
-
-def _error_and_gradients(
-    parameters: Sequence[Floats],
-    dense: Floats,
-    target: Tensor,
-    span: Tensor,
-    threads: int,
-    buffers: Buffers,
-) -> tuple[float, Floats, list[Floats]]:
-    """The distortion, and its gradients by `dense` (L, H, W) and by the parameters."""
-    layers = SynthesisPasses(parameters, dense, threads, buffers)
-    planes = layers.forward()
-    value = squared_error(planes, _planes_of(target), _array(span), threads)
-    # The gradient has taken the samples' place.
-    return value, *layers.backward(planes)
 
 
 def _parameters(synthesis: Synthesis) -> list[Tensor]:

@@ -144,6 +144,26 @@ class Compiled(Generic[P, R]):
         return function
 
 
+class Intrinsic(Compiled[P, R]):
+    """An instruction for compiled code that no Python code comes down to.
+
+    Args:
+        function: describes it, as `numba.extending.intrinsic` wants it.
+    """
+
+    def __init__(self, function: Callable[P, R]) -> None:
+        super().__init__(function, (), fastmath=False, inline="never")
+
+    def part(self) -> Callable[P, R]:
+        """Return what the kernels that use it are compiled with."""
+        with _lock:
+            if self._part is None:
+                from numba.extending import intrinsic
+
+                self._part = cast("Callable[P, R]", intrinsic(self.__wrapped__))
+            return self._part
+
+
 def compiled(
     signature: str | Sequence[str] | None = None,
     *,

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from givre.models.fused.kernel import compiled
 from givre.models.fused.noise import Floats, Words, fill_normal
+from givre.models.fused.tickets import Parts, Tickets, next_ticket
 from givre.models.fused.vector_math import exp2, tanh
 from givre.models.noise import NOISE_BLOCK
 
@@ -68,11 +69,14 @@ def _adam(
 
 
 @compiled(
-    "void(int64[:, ::1], float32[::1], float32[::1], float32[::1], float32[::1], float32[::1],"
-    " float32[::1], uint32[:, ::1], float32[::1], float32[::1], uint32[:, ::1], int64, int64)",
+    "void(int64[::1], int64[:, ::1], int64[:, ::1], float32[::1], float32[::1], float32[::1],"
+    " float32[::1], float32[::1], float32[::1], uint32[:, ::1], float32[::1], float32[::1],"
+    " uint32[:, ::1])",
     fastmath=_CONTRACT,
 )
 def latent_pass(
+    tickets: Tickets,
+    parts: Parts,
     tasks: Ints,
     u: Floats,
     mean: Floats,
@@ -84,16 +88,16 @@ def latent_pass(
     y: Floats,
     constants: Floats,
     keys: Words,
-    first: int,
-    last: int,
 ) -> None:
-    """Update the latents of the tasks `first` to `last` - 1, then compute their proxy.
+    """Update the latents of tasks, then compute their proxy.
 
     The latents of all grids lie one after the other. The constants of a proxy are its gain, its
     sharpness, the height of half a step of the staircase, and the scale of the noise. The
     sharpness is 1 / temperature; the height is 0.5 / tanh(0.5 sharpness).
 
     Args:
+        tickets: see `givre.models.fused.tickets`.
+        parts: likewise; of tasks.
         tasks: (n, 5), a row for each task: its grid, where the grid's latents start and end, its
             first block of 64 latents and the end of its blocks.
         u: (N,), the latents, changed.
@@ -107,29 +111,30 @@ def latent_pass(
         y: (N,), written: the proxy; empty for none.
         constants: (4,), of this proxy.
         keys: (grids, 4), of its noise.
-        first: first task.
-        last: end of the tasks.
     """
     normal = np.empty(_BLOCK, np.float32)
     slope = np.empty(_BLOCK, np.float32)
-    for task in range(first, last):
-        grid, grid_start, grid_end = tasks[task, 0], tasks[task, 1], tasks[task, 2]
-        for block in range(tasks[task, 3], tasks[task, 4]):
-            start = grid_start + block * _BLOCK
-            end = min(start + _BLOCK, grid_end)
-            part = u[start:end]
-            if len(gradient):
-                if last_constants[3] != 0:
-                    fill_normal(last_keys[grid], block, normal)
-                else:
-                    normal[:] = 0
-                _slope(part, normal, last_constants, slope)
-                found = gradient[start:end]
-                _adam(part, mean[start:end], square[start:end], found, slope, adam)
-                found[:] = 0
-            if len(y):
-                if constants[3] != 0:
-                    fill_normal(keys[grid], block, normal)
-                else:
-                    normal[:] = 0
-                _proxy(part, normal, constants, y[start:end])
+    part = next_ticket(tickets)
+    while part < parts.shape[0]:
+        for task in range(parts[part, 0], parts[part, 1]):
+            grid, grid_start, grid_end = tasks[task, 0], tasks[task, 1], tasks[task, 2]
+            for block in range(tasks[task, 3], tasks[task, 4]):
+                start = grid_start + block * _BLOCK
+                end = min(start + _BLOCK, grid_end)
+                values = u[start:end]
+                if len(gradient):
+                    if last_constants[3] != 0:
+                        fill_normal(last_keys[grid], block, normal)
+                    else:
+                        normal[:] = 0
+                    _slope(values, normal, last_constants, slope)
+                    found = gradient[start:end]
+                    _adam(values, mean[start:end], square[start:end], found, slope, adam)
+                    found[:] = 0
+                if len(y):
+                    if constants[3] != 0:
+                        fill_normal(keys[grid], block, normal)
+                    else:
+                        normal[:] = 0
+                    _proxy(values, normal, constants, y[start:end])
+        part = next_ticket(tickets)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from math import prod, sqrt, tanh
 
 import numpy as np
@@ -56,7 +55,7 @@ class FusedLatents:
         self.gradients: list[Floats] = [grad.numpy() for grad in self._grads]
         self._tasks = _tasks(shapes)
         sizes = (self._tasks[:, 4] - self._tasks[:, 3]).tolist()
-        self._batches = pool.join(sizes, _LEAST_BLOCKS)
+        self._parts = pool.parts_of(pool.join(sizes, _LEAST_BLOCKS))
         self._steps = 0
         self._threads = threads
         self._last: ProxySettings | None = None
@@ -139,21 +138,25 @@ class FusedLatents:
         """Run the kernel over all grids."""
         last, self._last = self._last, settings
         last_keys, self._keys = self._keys, self._noise_keys(settings)
-        kernel_call = partial(
-            latent_pass,
-            self._tasks,
-            self._u,
-            self._mean,
-            self._square,
-            gradient,
-            _constants(last),
-            adam,
-            last_keys,
-            self._y if settings else _NONE,
-            _constants(settings),
-            self._keys,
+        pool.share(
+            lambda tickets, parts: latent_pass(
+                tickets,
+                parts,
+                self._tasks,
+                self._u,
+                self._mean,
+                self._square,
+                gradient,
+                _constants(last),
+                adam,
+                last_keys,
+                self._y if settings else _NONE,
+                _constants(settings),
+                self._keys,
+            ),
+            self._parts,
+            self._threads,
         )
-        pool.run_batches(kernel_call, self._batches, self._threads)
         if settings:
             for y, grad in zip(self.proxies, self._grads, strict=True):
                 y.grad = grad

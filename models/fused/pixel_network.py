@@ -25,6 +25,7 @@ from givre.models.fused.pixel_products import (
     start_product,
     store_block,
 )
+from givre.models.fused.tickets import Parts, Tickets, next_ticket
 
 PADDED_CHANNELS = 4
 """Channels of a block, whatever the image has: the rest is zero."""
@@ -119,11 +120,13 @@ def _hidden_gradient(weight: Floats, g: Floats, features: Floats) -> None:
 
 
 @compiled(
-    "void(float32[:, ::1], float32[:, ::1], float32[:, ::1], float32[::1], float32[:, ::1],"
-    " float32[:, ::1], float32[:, ::1], int64, int64)",
+    "void(int64[::1], int64[:, ::1], float32[:, ::1], float32[:, ::1], float32[:, ::1],"
+    " float32[::1], float32[:, ::1], float32[:, ::1], float32[:, ::1])",
     fastmath=FLAGS,
 )
 def pixel_forward(
+    tickets: Tickets,
+    parts: Parts,
     dense: Floats,
     hidden: Floats,
     output: Floats,
@@ -131,12 +134,12 @@ def pixel_forward(
     stabiliser: Floats,
     features: Floats,
     stabilised: Floats,
-    first: int,
-    last: int,
 ) -> None:
-    """Run the per-pixel layers on the blocks `first` to `last` - 1.
+    """Run the per-pixel layers on blocks of pixels.
 
     Args:
+        tickets: see `givre.models.fused.tickets`.
+        parts: likewise; of blocks.
         dense: (L, N), N pixels.
         hidden: see `PixelWeights`, as the next three.
         output: likewise.
@@ -144,8 +147,6 @@ def pixel_forward(
         stabiliser: likewise.
         features: (C, N), written: the output layer's result.
         stabilised: (C, N), written: the stabiliser's result.
-        first: first block.
-        last: end of the blocks.
     """
     n_hidden, n_inputs = hidden.shape
     n_levels, n_channels = dense.shape[0], features.shape[0]
@@ -153,25 +154,30 @@ def pixel_forward(
     a = np.empty(n_hidden * BLOCK, np.float32)
     out = np.empty(_CHANNELS * BLOCK, np.float32)
     x[n_levels * BLOCK : (n_levels + 1) * BLOCK] = _ONE
-    for block in range(first, last):
-        start = block * BLOCK
-        load_block(dense, start, n_levels, x)
-        _hidden_features(hidden, x, a)
-        for c in range(n_channels):
-            product(output[c], a, output_bias[c], out[c * BLOCK :])
-        store_block(out, start, n_channels, features)
-        for c in range(n_channels):
-            product(stabiliser[c], x, _ZERO, out[c * BLOCK :])
-        store_block(out, start, n_channels, stabilised)
+    part = next_ticket(tickets)
+    while part < parts.shape[0]:
+        for block in range(parts[part, 0], parts[part, 1]):
+            start = block * BLOCK
+            load_block(dense, start, n_levels, x)
+            _hidden_features(hidden, x, a)
+            for c in range(n_channels):
+                product(output[c], a, output_bias[c], out[c * BLOCK :])
+            store_block(out, start, n_channels, features)
+            for c in range(n_channels):
+                product(stabiliser[c], x, _ZERO, out[c * BLOCK :])
+            store_block(out, start, n_channels, stabilised)
+        part = next_ticket(tickets)
 
 
 @compiled(
-    "void(float32[:, ::1], float32[:, ::1], float32[:, ::1], float32[:, ::1], float32[:, ::1],"
-    " float32[:, ::1], float32[:, ::1], float32[:, ::1], float64[::1], float64[::1],"
-    " float64[::1], int64, int64)",
+    "void(int64[::1], int64[:, ::1], float32[:, ::1], float32[:, ::1], float32[:, ::1],"
+    " float32[:, ::1], float32[:, ::1], float32[:, ::1], float32[:, ::1], float32[:, ::1],"
+    " float64[:, ::1], float64[:, ::1], float64[:, ::1])",
     fastmath=FLAGS,
 )
 def pixel_backward(
+    tickets: Tickets,
+    parts: Parts,
     dense: Floats,
     hidden: Floats,
     hidden_by_input: Floats,
@@ -183,12 +189,12 @@ def pixel_backward(
     hidden_sums: Doubles,
     output_sums: Doubles,
     stabiliser_sums: Doubles,
-    first: int,
-    last: int,
 ) -> None:
-    """Run the per-pixel layers backwards on the blocks `first` to `last` - 1.
+    """Run the per-pixel layers backwards on blocks of pixels.
 
     Args:
+        tickets: see `givre.models.fused.tickets`.
+        parts: likewise; of blocks.
         dense: (L, N).
         hidden: (J, K), see `PixelWeights`, as the next three.
         hidden_by_input: likewise.
@@ -197,11 +203,9 @@ def pixel_backward(
         features_gradient: (C, N), with respect to the output layer's result.
         stabilised_gradient: (C, N), with respect to the stabiliser's result.
         dense_gradient: (L, N), written.
-        hidden_sums: (J * K,), written: gradient of `hidden` from these blocks.
-        output_sums: (J * 4 + 4,), written: gradient of `output_by_feature`, then of the bias.
-        stabiliser_sums: (4 * K,), written: gradient of `PixelWeights.stabiliser`.
-        first: first block.
-        last: end of the blocks.
+        hidden_sums: (n, J * K), written: gradient of `hidden` from the blocks of each part.
+        output_sums: (n, J * 4 + 4), written: of `output_by_feature`, then of the bias.
+        stabiliser_sums: (n, 4 * K), written: of `PixelWeights.stabiliser`.
     """
     n_hidden, n_inputs = hidden.shape
     n_levels, n_channels = dense.shape[0], features_gradient.shape[0]
@@ -210,27 +214,36 @@ def pixel_backward(
     dx = np.empty(BLOCK * n_levels, np.float32)
     g = np.zeros(_CHANNELS * BLOCK, np.float32)
     s = np.zeros(_CHANNELS * BLOCK, np.float32)
-    hidden_sums[:] = 0
-    output_sums[:] = 0
-    stabiliser_sums[:] = 0
-    bias_sums = output_sums[n_hidden * _CHANNELS :]
     x[n_levels * BLOCK : (n_levels + 1) * BLOCK] = _ONE
-    for block in range(first, last):
-        start = block * BLOCK
-        load_block(dense, start, n_levels, x)
-        load_block(features_gradient, start, n_channels, g)
-        load_block(stabilised_gradient, start, n_channels, s)
-        _hidden_features(hidden, x, a)
-        correlate(a, g, _CHANNELS, output_sums[: n_hidden * _CHANNELS])
-        correlate(s, x, n_inputs, stabiliser_sums)
-        for c in range(n_channels):
-            bias_sums[c] += row_sum(g[c * BLOCK :])
-        # The features are needed no more: their gradient takes their place.
-        for j in range(n_hidden):
-            _hidden_gradient(output_by_feature[j], g, a[j * BLOCK :])
-        correlate(a, x, n_inputs, hidden_sums)
-        for level in range(n_levels):
-            out = dx[level * BLOCK :]
-            product(hidden_by_input[level], a, _ZERO, out)
-            add_product_of_4(stabiliser_by_input[level], s, out)
-        store_block(dx, start, n_levels, dense_gradient)
+    part = next_ticket(tickets)
+    while part < parts.shape[0]:
+        by_hidden, by_output, by_stabiliser = (
+            hidden_sums[part],
+            output_sums[part, : n_hidden * _CHANNELS],
+            stabiliser_sums[part],
+        )
+        by_bias = output_sums[part, n_hidden * _CHANNELS :]
+        by_hidden[:] = 0
+        by_output[:] = 0
+        by_bias[:] = 0
+        by_stabiliser[:] = 0
+        for block in range(parts[part, 0], parts[part, 1]):
+            start = block * BLOCK
+            load_block(dense, start, n_levels, x)
+            load_block(features_gradient, start, n_channels, g)
+            load_block(stabilised_gradient, start, n_channels, s)
+            _hidden_features(hidden, x, a)
+            correlate(a, g, _CHANNELS, by_output)
+            correlate(s, x, n_inputs, by_stabiliser)
+            for c in range(n_channels):
+                by_bias[c] += row_sum(g[c * BLOCK :])
+            # The features are needed no more: their gradient takes their place.
+            for j in range(n_hidden):
+                _hidden_gradient(output_by_feature[j], g, a[j * BLOCK :])
+            correlate(a, x, n_inputs, by_hidden)
+            for level in range(n_levels):
+                out = dx[level * BLOCK :]
+                product(hidden_by_input[level], a, _ZERO, out)
+                add_product_of_4(stabiliser_by_input[level], s, out)
+            store_block(dx, start, n_levels, dense_gradient)
+        part = next_ticket(tickets)

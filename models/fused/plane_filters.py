@@ -32,19 +32,13 @@ from givre.models.fused.row_filters import (
 BLOCK_ROWS = 32
 """Rows of an item. Each block fills its ring anew, so small blocks filter some rows twice."""
 
-_FORWARD = "void(float32[:,:,::1], float32[:,:,::1], float32[::1], int64, int64)"
-_ADJOINT = (
-    "void(float32[:,:,::1], float32[:,:,::1], float32[:,:,::1], float32[::1], "
-    "float64[:,::1], int64, int64)"
-)
-
 
 def n_items(n_planes: int, n_rows: int) -> int:
     """Number of items in planes of so many low-resolution rows."""
     return n_planes * -(-n_rows // BLOCK_ROWS)
 
 
-@compiled(_FORWARD, fastmath=FLAGS)
+@compiled(fastmath=FLAGS)
 def double_planes(source: Floats, out: Floats, taps: Floats, first: int, last: int) -> None:
     """Upsample items `first` to `last` of the source by 2.
 
@@ -79,7 +73,7 @@ def double_planes(source: Floats, out: Floats, taps: Floats, first: int, last: i
                 combine_rows(out[p, 2 * m + 1], ring, index, odd)
 
 
-@compiled(_ADJOINT, fastmath=FLAGS)
+@compiled(fastmath=FLAGS)
 def double_planes_adjoint(
     source: Floats,
     grad_out: Floats,
@@ -149,7 +143,7 @@ def double_planes_adjoint(
             fold_row(grad_source[p, m], extended, n // 2)
 
 
-@compiled(_FORWARD, fastmath=FLAGS)
+@compiled(fastmath=FLAGS)
 def sharpen_planes(source: Floats, out: Floats, taps: Floats, first: int, last: int) -> None:
     """Add to items `first` to `last` of the source their filtered selves.
 
@@ -183,7 +177,7 @@ def sharpen_planes(source: Floats, out: Floats, taps: Floats, first: int, last: 
                 out[p, y, x] += source[p, y, x]
 
 
-@compiled(_ADJOINT, fastmath=FLAGS)
+@compiled(fastmath=FLAGS)
 def sharpen_planes_adjoint(
     source: Floats,
     grad_out: Floats,

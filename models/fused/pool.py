@@ -9,6 +9,10 @@ from itertools import count
 from queue import SimpleQueue
 from threading import Lock, Thread
 
+import numpy as np
+
+from givre.models.fused.tickets import Parts, Tickets
+
 MAX_CHUNKS = 16
 """Items are cut into at most so many chunks, whatever the number of threads."""
 
@@ -39,45 +43,48 @@ def join(sizes: Sequence[int], least: int) -> Batches:
     return tuple(found)
 
 
-def run(
-    kernel_call: Callable[[int, int], None], n_items: int, threads: int, grain: int = 1
-) -> None:
-    """Call `kernel_call(first, last)` for every chunk of `chunks(n_items, grain)`.
+@lru_cache(maxsize=256)
+def parts_of(batches: Batches) -> Parts:
+    """The ranges as a table, for `share`; it must not be changed."""
+    return np.array(batches, np.int64).reshape(-1, 2)
 
-    Returns when all calls have returned. Calls must write to different places. An exception of
-    any of them is raised here.
+
+def share(kernel_call: Callable[[Tickets, Parts], None], parts: Parts, threads: int) -> None:
+    """Let up to `threads` threads share out the parts of a kernel's work.
+
+    Args:
+        kernel_call: does one part for each ticket that it takes, until there is none left; see
+            `givre.models.fused.tickets`. Parts are taken in order, and must write to different
+            places: partial sums to their own index, for the caller to add up in order.
+        parts: first item and end of the items of each part. They should last longer than the some
+            ten microseconds that it takes to wake another thread.
+        threads: how many at most; the calling thread is one of them.
     """
-    run_batches(kernel_call, chunks(n_items, grain), threads)
-
-
-def run_batches(
-    kernel_call: Callable[[int, int], None], batches: Sequence[tuple[int, int]], threads: int
-) -> None:
-    """Call `kernel_call(first, last)` for every batch, as `run_tasks` does."""
-    run_tasks(lambda task: kernel_call(*batches[task]), len(batches), threads)
+    tickets = np.zeros(1, np.int64)
+    _on_threads(lambda: kernel_call(tickets, parts), min(threads, len(parts)))
 
 
 def run_tasks(task_call: Callable[[int], None], n_tasks: int, threads: int) -> None:
     """Call `task_call(task)` for 0 <= task < n_tasks on up to `threads` threads.
 
-    Tasks start in order; a task that writes partial sums should do so at its own index, and the
-    caller adds them up in order. The calling thread works too. To wake another one takes some ten
-    microseconds, so tasks should last longer. An exception of any task is raised here, after all
-    threads have stopped.
+    This is `share` for work that is not one kernel: tasks start in order, and the same holds for
+    what they write. An exception of any task is raised here, after all threads have stopped.
     """
-    helpers = min(threads, n_tasks) - 1
-    if helpers < 1:
-        for task in range(n_tasks):
-            task_call(task)
-        return
-
     tickets = count()  # next() on it is atomic
 
     def work() -> None:
         while (task := next(tickets)) < n_tasks:
             task_call(task)
 
-    shares = [_Share(work) for _ in range(helpers)]
+    _on_threads(work, min(threads, n_tasks))
+
+
+def _on_threads(work: Callable[[], None], threads: int) -> None:
+    """Call `work()` on up to `threads` threads, the calling one among them."""
+    if threads < 2:
+        work()
+        return
+    shares = [_Share(work) for _ in range(threads - 1)]
     _crew().give(shares)
     try:
         work()

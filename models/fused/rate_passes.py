@@ -14,7 +14,7 @@ from givre.models.architecture import Architecture
 from givre.models.fused.arm_kernels import arm_rate
 from givre.models.fused.block_products import Floats
 from givre.models.fused.buffers import Buffers
-from givre.models.fused.pool import run_batches, run_tasks
+from givre.models.fused.pool import run_tasks, share
 from givre.models.fused.rate_layout import ArmWeights, arm_weights
 from givre.models.fused.rate_tasks import (
     RateTasks,
@@ -136,9 +136,9 @@ def rate_gradient(
     own = buffers.take("gradient of the tasks", work.own_size)
     sums = np.zeros((len(work.tasks), w.n_sums), np.float32)
     totals = np.zeros(len(work.tasks))
-    run_batches(
-        lambda first, last: arm_tasks(
-            first, last, work.tasks, work.neighbours, flat, maps,
+    share(
+        lambda tickets, parts: arm_tasks(
+            tickets, parts, work.tasks, work.neighbours, flat, maps,
             w.hidden, w.hidden_transposed, w.hidden_bias, w.output, w.output_bias, w.stabiliser,
             own, maps_gradient, sums, totals,
         ),
@@ -158,9 +158,9 @@ def add_latents_gradient(
 ) -> None:
     """Add the rate's gradient by the latents, times `scale`, to that of all grids, flat."""
     work = model.work
-    run_batches(
-        lambda first, last: collect_tasks(
-            first, last, work.tasks, found.own, found.maps, work.sources, model.ifce_weights,
+    share(
+        lambda tickets, parts: collect_tasks(
+            tickets, parts, work.tasks, found.own, found.maps, work.sources, model.ifce_weights,
             np.float32(scale), gradient,
         ),
         work.collected,
@@ -170,9 +170,9 @@ def add_latents_gradient(
 
 def _feature_maps(model: EntropyModel, flat: Floats, threads: int, buffers: Buffers) -> Floats:
     work, maps = model.work, buffers.take("maps", model.work.layout.maps_size)
-    run_batches(
-        lambda first, last: extract_features(
-            first, last, flat, work.levels, work.planes,
+    share(
+        lambda tickets, parts: extract_features(
+            tickets, parts, flat, work.levels, work.planes,
             model.ifce_weights, model.ifce_biases, maps,
         ),
         work.features,
@@ -188,9 +188,9 @@ def _extractors_backward(
     work = model.work
     n_extractors, n_features, n_inputs = model.ifce_weights.shape
     sums = np.zeros((n_extractors, n_features, n_inputs + 1))
-    run_batches(
-        lambda first, last: extract_features_backward(
-            first, last, flat, work.levels, work.planes, maps_gradient, sums
+    share(
+        lambda tickets, parts: extract_features_backward(
+            tickets, parts, flat, work.levels, work.planes, maps_gradient, sums
         ),
         work.features,
         threads,

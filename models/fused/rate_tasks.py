@@ -21,8 +21,9 @@ from givre.models.fused.ifce_kernels import (
     extract_feature_backward,
 )
 from givre.models.fused.kernel import compiled
-from givre.models.fused.pool import Batches, join
+from givre.models.fused.pool import join, parts_of
 from givre.models.fused.rate_layout import GridPlace, Layout, layout
+from givre.models.fused.tickets import Parts, Tickets, next_ticket
 from givre.models.geometry import Grid
 
 _BATCH = 1 << 13
@@ -52,9 +53,9 @@ class RateTasks:
             the maps of an extractor's features; extractor; column of its weight.
         levels: int64 (extractors, L - 1, 9), `Extractor.levels`, the later ones shorter.
         planes: int64 (extractors, L - 1), `Extractor.planes`, likewise.
-        batches: (first, last) tasks for `arm_tasks`.
-        collected: (first, last) tasks for `collect_tasks`.
-        features: (first, last) features, counted through all extractors.
+        batches: parts of tasks for `arm_tasks`.
+        collected: parts of tasks for `collect_tasks`.
+        features: parts of features, counted through all extractors.
         own_size: of the flat buffer of the tasks' own gradients.
     """
 
@@ -64,9 +65,9 @@ class RateTasks:
     sources: Integers
     levels: Integers
     planes: Integers
-    batches: Batches
-    collected: Batches
-    features: Batches
+    batches: Parts
+    collected: Parts
+    features: Parts
     own_size: int
 
 
@@ -101,9 +102,9 @@ def rate_tasks(arch: Architecture, grids: tuple[Grid, ...]) -> RateTasks:
         sources=np.array(sources, np.int64).reshape(-1, 5),
         levels=levels,
         planes=planes,
-        batches=join(own_sizes, _BATCH),
-        collected=join(own_sizes, _COLLECTED),
-        features=join(feature_sizes, _FEATURE_BATCH),
+        batches=parts_of(join(own_sizes, _BATCH)),
+        collected=parts_of(join(own_sizes, _COLLECTED)),
+        features=parts_of(join(feature_sizes, _FEATURE_BATCH)),
         own_size=own_start,
     )
 
@@ -121,22 +122,22 @@ def _sources(lay: Layout, place: GridPlace) -> list[tuple[int, ...]]:
 
 
 @compiled(
-    "void(int64, int64, int64[:, ::1], int64[:, ::1], float32[::1], float32[::1],"
+    "void(int64[::1], int64[:, ::1], int64[:, ::1], int64[:, ::1], float32[::1], float32[::1],"
     " float32[:, :, ::1], float32[:, :, ::1], float32[:, ::1], float32[:, ::1], float32[::1],"
     " float32[:, ::1], float32[::1], float32[::1], float32[:, ::1], float64[::1])",
     fastmath=FLAGS,
 )
 def arm_tasks(
-    first: int, last: int, tasks: Integers, neighbours: Integers, latents: Floats, maps: Floats,
-    hidden: Floats, hidden_transposed: Floats, hidden_bias: Floats, output: Floats,
+    tickets: Tickets, parts: Parts, tasks: Integers, neighbours: Integers, latents: Floats,
+    maps: Floats, hidden: Floats, hidden_transposed: Floats, hidden_bias: Floats, output: Floats,
     output_bias: Floats, stabiliser: Floats, own: Floats, maps_gradient: Floats, sums: Floats,
     totals: Doubles,
 ) -> None:  # fmt: skip
-    """Do the tasks `first` to `last` - 1 of `arm_kernels.arm_rate_and_gradient`.
+    """Do tasks of `arm_kernels.arm_rate_and_gradient`.
 
     Args:
-        first: first task.
-        last: end of the tasks.
+        tickets: see `givre.models.fused.tickets`.
+        parts: likewise; of tasks.
         tasks: `RateTasks.tasks`.
         neighbours: `RateTasks.neighbours`.
         latents: see `arm_rate_and_gradient`, as everything up to `stabiliser`.
@@ -152,28 +153,31 @@ def arm_tasks(
         sums: (n, n_sums), a row for each task, zero before, written.
         totals: (n,), bits of each task, written.
     """
-    for task in range(first, last):
-        totals[task] = arm_rate_and_gradient(
-            latents, tasks[task, :9], neighbours[tasks[task, 9]], maps, hidden, hidden_transposed,
-            hidden_bias, output, output_bias, stabiliser, own[tasks[task, 10] : tasks[task, 11]],
-            maps_gradient, sums[task],
-        )  # fmt: skip
+    part = next_ticket(tickets)
+    while part < parts.shape[0]:
+        for task in range(parts[part, 0], parts[part, 1]):
+            totals[task] = arm_rate_and_gradient(
+                latents, tasks[task, :9], neighbours[tasks[task, 9]], maps, hidden,
+                hidden_transposed, hidden_bias, output, output_bias, stabiliser,
+                own[tasks[task, 10] : tasks[task, 11]], maps_gradient, sums[task],
+            )  # fmt: skip
+        part = next_ticket(tickets)
 
 
 @compiled(
-    "void(int64, int64, int64[:, ::1], float32[::1], float32[::1], int64[:, ::1],"
+    "void(int64[::1], int64[:, ::1], int64[:, ::1], float32[::1], float32[::1], int64[:, ::1],"
     " float32[:, :, ::1], float32, float32[::1])",
     fastmath=FLAGS,
 )
 def collect_tasks(
-    first: int, last: int, tasks: Integers, own: Floats, maps_gradient: Floats, sources: Integers,
-    weights: Floats, scale: np.float32, gradient: Floats,
+    tickets: Tickets, parts: Parts, tasks: Integers, own: Floats, maps_gradient: Floats,
+    sources: Integers, weights: Floats, scale: np.float32, gradient: Floats,
 ) -> None:  # fmt: skip
-    """Add up the gradient of the latents of the tasks `first` to `last` - 1.
+    """Add up the gradient of the latents of tasks.
 
     Args:
-        first: first task.
-        last: end of the tasks.
+        tickets: see `givre.models.fused.tickets`.
+        parts: likewise; of tasks.
         tasks: `RateTasks.tasks`.
         own: (own_size,), of `arm_tasks`.
         maps_gradient: flat.
@@ -182,34 +186,37 @@ def collect_tasks(
         scale: of the gradient.
         gradient: of all grids, flat; the gradient of the tasks' rows is added.
     """
-    for task in range(first, last):
-        width, stride = tasks[task, 1], tasks[task, 2]
-        first_row, last_row = tasks[task, 7], tasks[task, 8]
-        follows = task + 1 < tasks.shape[0] and tasks[task + 1, 9] == tasks[task, 9]
-        end = tasks[task + 1, 11] if follows else tasks[task, 11]
-        start = tasks[task, 12]
-        rows = gradient[start + first_row * width : start + last_row * width]
-        collect_gradient(
-            own[tasks[task, 10] : tasks[task, 11]], own[tasks[task, 11] : end], stride, first_row,
-            last_row, maps_gradient, sources[tasks[task, 13] : tasks[task, 14]], weights, scale,
-            rows.reshape(last_row - first_row, width),
-        )  # fmt: skip
+    part = next_ticket(tickets)
+    while part < parts.shape[0]:
+        for task in range(parts[part, 0], parts[part, 1]):
+            width, stride = tasks[task, 1], tasks[task, 2]
+            first_row, last_row = tasks[task, 7], tasks[task, 8]
+            follows = task + 1 < tasks.shape[0] and tasks[task + 1, 9] == tasks[task, 9]
+            end = tasks[task + 1, 11] if follows else tasks[task, 11]
+            start = tasks[task, 12]
+            rows = gradient[start + first_row * width : start + last_row * width]
+            collect_gradient(
+                own[tasks[task, 10] : tasks[task, 11]], own[tasks[task, 11] : end], stride,
+                first_row, last_row, maps_gradient, sources[tasks[task, 13] : tasks[task, 14]],
+                weights, scale, rows.reshape(last_row - first_row, width),
+            )  # fmt: skip
+        part = next_ticket(tickets)
 
 
 @compiled(
-    "void(int64, int64, float32[::1], int64[:, :, ::1], int64[:, ::1], float32[:, :, ::1],"
-    " float32[:, ::1], float32[::1])",
+    "void(int64[::1], int64[:, ::1], float32[::1], int64[:, :, ::1], int64[:, ::1],"
+    " float32[:, :, ::1], float32[:, ::1], float32[::1])",
     fastmath=FLAGS,
 )
 def extract_features(
-    first: int, last: int, latents: Floats, levels: Integers, planes: Integers, weights: Floats,
-    biases: Floats, maps: Floats,
+    tickets: Tickets, parts: Parts, latents: Floats, levels: Integers, planes: Integers,
+    weights: Floats, biases: Floats, maps: Floats,
 ) -> None:  # fmt: skip
-    """Compute the pyramids of the features `first` to `last` - 1, counted through all extractors.
+    """Compute the pyramids of features, counted through all extractors.
 
     Args:
-        first: first feature.
-        last: end of the features.
+        tickets: see `givre.models.fused.tickets`.
+        parts: likewise; of features.
         latents: padded grids, flat.
         levels: `RateTasks.levels`.
         planes: `RateTasks.planes`.
@@ -218,29 +225,32 @@ def extract_features(
         maps: flat, written.
     """
     n_features = weights.shape[1]
-    for task in range(first, last):
-        i, feature = task // n_features, task % n_features
-        n = levels.shape[1] - i
-        extract_feature(
-            latents, levels[i, :n], planes[i, :n], weights[i, feature], biases[i, feature],
-            feature, maps,
-        )  # fmt: skip
+    part = next_ticket(tickets)
+    while part < parts.shape[0]:
+        for task in range(parts[part, 0], parts[part, 1]):
+            i, feature = task // n_features, task % n_features
+            n = levels.shape[1] - i
+            extract_feature(
+                latents, levels[i, :n], planes[i, :n], weights[i, feature], biases[i, feature],
+                feature, maps,
+            )  # fmt: skip
+        part = next_ticket(tickets)
 
 
 @compiled(
-    "void(int64, int64, float32[::1], int64[:, :, ::1], int64[:, ::1], float32[::1],"
+    "void(int64[::1], int64[:, ::1], float32[::1], int64[:, :, ::1], int64[:, ::1], float32[::1],"
     " float64[:, :, ::1])",
     fastmath=FLAGS,
 )
 def extract_features_backward(
-    first: int, last: int, latents: Floats, levels: Integers, planes: Integers,
+    tickets: Tickets, parts: Parts, latents: Floats, levels: Integers, planes: Integers,
     maps_gradient: Floats, sums: Doubles,
 ) -> None:  # fmt: skip
-    """Carry the gradient of features `first` to `last` - 1 to all their maps and their weights.
+    """Carry the gradient of features to all their maps and their weights.
 
     Args:
-        first: first feature.
-        last: end of the features.
+        tickets: see `givre.models.fused.tickets`.
+        parts: likewise; of features.
         latents: padded grids, flat.
         levels: `RateTasks.levels`.
         planes: `RateTasks.planes`.
@@ -248,9 +258,12 @@ def extract_features_backward(
         sums: (extractors, F, n_in + 1), by the weights and last by the bias; zero before, written.
     """
     n_features = sums.shape[1]
-    for task in range(first, last):
-        i, feature = task // n_features, task % n_features
-        n = levels.shape[1] - i
-        extract_feature_backward(
-            latents, levels[i, :n], planes[i, :n], feature, maps_gradient, sums[i, feature]
-        )
+    part = next_ticket(tickets)
+    while part < parts.shape[0]:
+        for task in range(parts[part, 0], parts[part, 1]):
+            i, feature = task // n_features, task % n_features
+            n = levels.shape[1] - i
+            extract_feature_backward(
+                latents, levels[i, :n], planes[i, :n], feature, maps_gradient, sums[i, feature]
+            )
+        part = next_ticket(tickets)

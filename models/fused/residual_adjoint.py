@@ -11,6 +11,7 @@ import numpy as np
 from givre.models.fused.kernel import compiled
 from givre.models.fused.pixel_products import FLAGS, Doubles, Floats
 from givre.models.fused.residual_layers import Ring, add_filtered, put_row
+from givre.models.fused.tickets import Parts, Tickets, next_ticket
 
 _ZERO = np.float32(0)
 
@@ -104,66 +105,72 @@ def _adjoint_row(turned: Floats, y: int, ring: Ring, out: Floats) -> None:
 
 
 @compiled(
-    "void(float32[:, :, ::1], float32[:, :, ::1], float32[:, :, ::1], boolean,"
-    " float32[:, :, ::1], float64[::1], int64, int64)",
+    "void(int64[::1], int64[:, ::1], float32[:, :, ::1], float32[:, :, ::1], float32[:, :, ::1],"
+    " boolean, float32[:, :, ::1], float64[:, ::1])",
     fastmath=FLAGS,
 )
 def residual_backward(
+    tickets: Tickets,
+    parts: Parts,
     source: Floats,
     weight: Floats,
     gradient: Floats,
     rectified: bool,
     destination: Floats,
     sums: Doubles,
-    first: int,
-    last: int,
 ) -> None:
-    """Run a residual layer backwards on the rows `first` to `last` - 1.
+    """Run a residual layer backwards on rows.
 
     Args:
+        tickets: see `givre.models.fused.tickets`.
+        parts: likewise; of rows.
         source: (C, H, W), the layer's input.
         weight: (C, C, 9).
         gradient: (C, H, W), with respect to the layer's result before its ReLU.
         rectified: whether the input comes from a ReLU.
         destination: (C, H, W), written: the gradient with respect to the input, before that ReLU.
-        sums: (C * C * 9 + C,), written: gradient of the weights and the bias from these rows.
-        first: first row.
-        last: end of the rows.
+        sums: (n, C * C * 9 + C), written: gradient of the weights and the bias from the rows of
+            each part.
     """
     n_channels, height, width = source.shape
     inputs = np.empty((n_channels, 3, width + 2), np.float32)
     gradients = np.zeros((n_channels, 3, width + 2), np.float32)
     turned = np.empty((n_channels, n_channels, 9), np.float32)
     out = np.empty((n_channels, width), np.float32)
-    sums[:] = 0
-    put_row(source, first - 1, (first + 2) % 3, inputs)
-    put_row(source, first, first % 3, inputs)
-    _put_row_or_zeros(gradient, first - 1, (first + 2) % 3, gradients)
-    _put_row_or_zeros(gradient, first, first % 3, gradients)
-    for y in range(first, last):
-        put_row(source, y + 1, (y + 1) % 3, inputs)
-        _put_row_or_zeros(gradient, y + 1, (y + 1) % 3, gradients)
-        _adjoint_weights(weight, y == 0, y == height - 1, turned)
-        _adjoint_row(turned, y, gradients, out)
-        for o in range(n_channels):
-            row = gradient[o, y]
-            for i in range(n_channels):
-                _add_inner_products(
-                    row,
-                    inputs[i, (y + 2) % 3],
-                    inputs[i, y % 3],
-                    inputs[i, (y + 1) % 3],
-                    sums[(o * n_channels + i) * 9 :],
-                )
-            total = _ZERO
-            for x in range(width):
-                total += row[x]
-            sums[n_channels * n_channels * 9 + o] += total
-        for c in range(n_channels):
-            row, target, values = out[c], destination[c, y], source[c, y]
-            if rectified:
+    part = next_ticket(tickets)
+    while part < parts.shape[0]:
+        first, last = parts[part, 0], parts[part, 1]
+        own = sums[part]
+        own[:] = 0
+        put_row(source, first - 1, (first + 2) % 3, inputs)
+        put_row(source, first, first % 3, inputs)
+        _put_row_or_zeros(gradient, first - 1, (first + 2) % 3, gradients)
+        _put_row_or_zeros(gradient, first, first % 3, gradients)
+        for y in range(first, last):
+            put_row(source, y + 1, (y + 1) % 3, inputs)
+            _put_row_or_zeros(gradient, y + 1, (y + 1) % 3, gradients)
+            _adjoint_weights(weight, y == 0, y == height - 1, turned)
+            _adjoint_row(turned, y, gradients, out)
+            for o in range(n_channels):
+                row = gradient[o, y]
+                for i in range(n_channels):
+                    _add_inner_products(
+                        row,
+                        inputs[i, (y + 2) % 3],
+                        inputs[i, y % 3],
+                        inputs[i, (y + 1) % 3],
+                        own[(o * n_channels + i) * 9 :],
+                    )
+                total = _ZERO
                 for x in range(width):
-                    target[x] = row[x] if values[x] > _ZERO else _ZERO
-            else:
-                for x in range(width):
-                    target[x] = row[x]
+                    total += row[x]
+                own[n_channels * n_channels * 9 + o] += total
+            for c in range(n_channels):
+                row, target, values = out[c], destination[c, y], source[c, y]
+                if rectified:
+                    for x in range(width):
+                        target[x] = row[x] if values[x] > _ZERO else _ZERO
+                else:
+                    for x in range(width):
+                        target[x] = row[x]
+        part = next_ticket(tickets)

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from givre.models.fused.kernel import compiled
-from givre.models.fused.pixel_products import FLAGS, Floats
+from givre.models.fused.pixel_products import FLAGS, Doubles, Floats
+from givre.models.fused.tickets import Parts, Tickets, next_ticket
 
 Ring = NDArray[np.float32]
 """(C, 3, W + 2): row y of a plane is at y % 3."""
@@ -75,109 +76,132 @@ def _layer_row(weight: Floats, bias: Floats, y: int, ring: Ring, out: Floats) ->
 
 
 @compiled(
-    "void(float32[:, :, ::1], float32[:, :, ::1], float32[::1], float32[:, :, ::1], int64, int64)",
+    "void(int64[::1], int64[:, ::1], float32[:, :, ::1], float32[:, :, ::1], float32[::1],"
+    " float32[:, :, ::1])",
     fastmath=FLAGS,
 )
 def residual_forward(
-    source: Floats, weight: Floats, bias: Floats, destination: Floats, first: int, last: int
+    tickets: Tickets,
+    parts: Parts,
+    source: Floats,
+    weight: Floats,
+    bias: Floats,
+    destination: Floats,
 ) -> None:
-    """Run a residual layer and its ReLU on the rows `first` to `last` - 1.
+    """Run a residual layer and its ReLU on rows.
 
     Args:
+        tickets: see `givre.models.fused.tickets`.
+        parts: likewise; of rows.
         source: (C, H, W), the layer's input.
         weight: (C, C, 9).
         bias: (C,).
         destination: (C, H, W), written.
-        first: first row.
-        last: end of the rows.
     """
     n_channels, _, width = source.shape
     ring = np.empty((n_channels, 3, width + 2), np.float32)
     out = np.empty((n_channels, width), np.float32)
-    put_row(source, first - 1, (first + 2) % 3, ring)
-    put_row(source, first, first % 3, ring)
-    for y in range(first, last):
-        put_row(source, y + 1, (y + 1) % 3, ring)
-        _layer_row(weight, bias, y, ring, out)
-        for c in range(n_channels):
-            row, target = out[c], destination[c, y]
-            for x in range(width):
-                target[x] = _ZERO if row[x] < _ZERO else row[x]
+    part = next_ticket(tickets)
+    while part < parts.shape[0]:
+        first, last = parts[part, 0], parts[part, 1]
+        put_row(source, first - 1, (first + 2) % 3, ring)
+        put_row(source, first, first % 3, ring)
+        for y in range(first, last):
+            put_row(source, y + 1, (y + 1) % 3, ring)
+            _layer_row(weight, bias, y, ring, out)
+            for c in range(n_channels):
+                row, target = out[c], destination[c, y]
+                for x in range(width):
+                    target[x] = _ZERO if row[x] < _ZERO else row[x]
+        part = next_ticket(tickets)
 
 
 @compiled(
-    "void(float32[:, :, ::1], float32[:, :, ::1], float32[::1], float32[:, :, ::1],"
-    " float32[:, :, ::1], int64, int64)",
+    "void(int64[::1], int64[:, ::1], float32[:, :, ::1], float32[:, :, ::1], float32[::1],"
+    " float32[:, :, ::1], float32[:, :, ::1])",
     fastmath=FLAGS,
 )
 def last_forward(
+    tickets: Tickets,
+    parts: Parts,
     source: Floats,
     weight: Floats,
     bias: Floats,
     stabilised: Floats,
     normalised: Floats,
-    first: int,
-    last: int,
 ) -> None:
-    """Run the last residual layer on the rows `first` to `last` - 1 and add the stabiliser.
+    """Run the last residual layer on rows and add the stabiliser.
 
     Args:
+        tickets: see `givre.models.fused.tickets`.
+        parts: likewise; of rows.
         source: (C, H, W), the layer's input.
         weight: (C, C, 9).
         bias: (C,).
         stabilised: (C, H, W), the stabiliser's result.
         normalised: (C, H, W), written: the synthesis' samples, not clamped.
-        first: first row.
-        last: end of the rows.
     """
     n_channels, _, width = source.shape
     ring = np.empty((n_channels, 3, width + 2), np.float32)
     out = np.empty((n_channels, width), np.float32)
-    put_row(source, first - 1, (first + 2) % 3, ring)
-    put_row(source, first, first % 3, ring)
-    for y in range(first, last):
-        put_row(source, y + 1, (y + 1) % 3, ring)
-        _layer_row(weight, bias, y, ring, out)
-        for c in range(n_channels):
-            row, branch, target = out[c], stabilised[c, y], normalised[c, y]
-            for x in range(width):
-                target[x] = row[x] + branch[x]
+    part = next_ticket(tickets)
+    while part < parts.shape[0]:
+        first, last = parts[part, 0], parts[part, 1]
+        put_row(source, first - 1, (first + 2) % 3, ring)
+        put_row(source, first, first % 3, ring)
+        for y in range(first, last):
+            put_row(source, y + 1, (y + 1) % 3, ring)
+            _layer_row(weight, bias, y, ring, out)
+            for c in range(n_channels):
+                row, branch, target = out[c], stabilised[c, y], normalised[c, y]
+                for x in range(width):
+                    target[x] = row[x] + branch[x]
+        part = next_ticket(tickets)
 
 
 @compiled(
-    "float64(float32[:, :, ::1], float32[:, :, ::1], float32[::1], float32, int64, int64)",
+    "void(int64[::1], int64[:, ::1], float32[:, :, ::1], float32[:, :, ::1], float32[::1],"
+    " float32, float64[::1])",
     fastmath=FLAGS,
 )
 def error_gradient(
-    normalised: Floats, target: Floats, span: Floats, scale: np.float32, first: int, last: int
-) -> np.float64:
-    """Squared errors of the rows `first` to `last` - 1, and their gradient.
+    tickets: Tickets,
+    parts: Parts,
+    normalised: Floats,
+    target: Floats,
+    span: Floats,
+    scale: np.float32,
+    sums: Doubles,
+) -> None:
+    """Squared errors of rows, and their gradient.
 
     Args:
+        tickets: see `givre.models.fused.tickets`.
+        parts: likewise; of rows.
         normalised: (C, H, W), samples that are clamped to [0, 1] here; the gradient times `scale`
             takes their place. The clamp counts as the identity in it.
         target: (C, H, W), in [0, 1].
         span: (C,), each channel's weight before squaring.
         scale: of the gradient.
-        first: first row.
-        last: end of the rows.
-
-    Returns:
-        Sum of the squares.
+        sums: (n,), written: sum of the squares of each part.
     """
     n_channels, _, width = normalised.shape
-    total = np.float64(0)
-    for c in range(n_channels):
-        factor = span[c]
-        slope = np.float32(2) * factor * scale
-        for y in range(first, last):
-            row, wanted = normalised[c, y], target[c, y]
-            squares = _ZERO
-            for x in range(width):
-                value = _ZERO if row[x] < _ZERO else row[x]
-                value = _ONE if value > _ONE else value
-                error = (value - wanted[x]) * factor
-                squares += error * error
-                row[x] = slope * error
-            total += squares
-    return total
+    part = next_ticket(tickets)
+    while part < parts.shape[0]:
+        first, last = parts[part, 0], parts[part, 1]
+        total = np.float64(0)
+        for c in range(n_channels):
+            factor = span[c]
+            slope = np.float32(2) * factor * scale
+            for y in range(first, last):
+                row, wanted = normalised[c, y], target[c, y]
+                squares = _ZERO
+                for x in range(width):
+                    value = _ZERO if row[x] < _ZERO else row[x]
+                    value = _ONE if value > _ONE else value
+                    error = (value - wanted[x]) * factor
+                    squares += error * error
+                    row[x] = slope * error
+                total += squares
+        sums[part] = total
+        part = next_ticket(tickets)

@@ -95,7 +95,7 @@ def _approach(running: Floats, wanted: Floats, share: np.float32) -> None:
 
 
 @compiled()
-def _view(flat: Floats, start: int, rows: int, columns: int) -> Floats:
+def matrix_at(flat: Floats, start: int, rows: int, columns: int) -> Floats:
     """The matrix that begins at `start`; empty if `start` is -1."""
     if start < 0:
         return flat[:0].reshape(0, 0)
@@ -151,14 +151,14 @@ def soap_step(
         gradients[i] *= factor
     for t in range(table.shape[0]):
         rows, columns = table[t, 1], table[t, 2]
-        parameter = _view(parameters, table[t, 0], rows, columns)
-        gradient = _view(gradients, table[t, 0], rows, columns)
-        mean = _view(state, table[t, 3], rows, columns)
-        square = _view(state, table[t, 4], rows, columns)
-        row_factor = _view(state, table[t, 5], rows, rows)
-        row_basis = _view(state, table[t, 6], rows, rows)
-        column_factor = _view(state, table[t, 7], columns, columns)
-        column_basis = _view(state, table[t, 8], columns, columns)
+        parameter = matrix_at(parameters, table[t, 0], rows, columns)
+        gradient = matrix_at(gradients, table[t, 0], rows, columns)
+        mean = matrix_at(state, table[t, 3], rows, columns)
+        square = matrix_at(state, table[t, 4], rows, columns)
+        row_factor = matrix_at(state, table[t, 5], rows, rows)
+        row_basis = matrix_at(state, table[t, 6], rows, rows)
+        column_factor = matrix_at(state, table[t, 7], columns, columns)
+        column_basis = matrix_at(state, table[t, 8], columns, columns)
         spare = np.empty((rows, columns), np.float32)
 
         _approach(mean, gradient, share_mean)

@@ -21,6 +21,7 @@ from givre.models.fused.pixel_network import (
 from givre.models.fused.pixel_products import BLOCK, Doubles, Floats
 from givre.models.fused.residual_adjoint import residual_backward
 from givre.models.fused.residual_layers import error_gradient, last_forward, residual_forward
+from givre.models.fused.tickets import Parts
 
 _CHUNK_PIXELS = 1 << 13  # at least, or a chunk takes less time than its call
 _FEW_BLOCKS = _CHUNK_PIXELS // BLOCK
@@ -56,16 +57,21 @@ class SynthesisPasses:
         self._plane_shape = (channels, self._height, self._width)
         self._dense = dense.reshape(len(dense), -1)
         self._threads, self._buffers = threads, buffers
-        self._blocks = -(-self._dense.shape[1] // BLOCK)
-        self._few_rows = _few_rows(self._width)
+        blocks = -(-self._dense.shape[1] // BLOCK)
+        self._pixel_parts = pool.parts_of(pool.chunks(blocks, _FEW_BLOCKS))
+        self._row_parts = _row_parts(self._height, self._width)
         self._inputs: list[Floats] = []
+        self._pixel_sums: list[Doubles] = []
+        self._residual_sums: list[Doubles] = []
 
     def forward(self) -> Floats:
         """Normalised samples (C, H, W); keeps what `backward` needs."""
         weights = self._pixel
         features, stabilised = self._planes("features"), self._planes("stabilised")
-        pool.run(
-            lambda first, last: pixel_forward(
+        pool.share(
+            lambda tickets, parts: pixel_forward(
+                tickets,
+                parts,
                 self._dense,
                 weights.hidden,
                 weights.output,
@@ -73,12 +79,9 @@ class SynthesisPasses:
                 weights.stabiliser,
                 _flat(features),
                 _flat(stabilised),
-                first,
-                last,
             ),
-            self._blocks,
+            self._pixel_parts,
             self._threads,
-            _FEW_BLOCKS,
         )
         self._inputs = [features]
         if not self._residual:
@@ -88,36 +91,37 @@ class SynthesisPasses:
             self._inputs.append(self._layer(self._inputs[-1], weight, bias))
         normalised = self._planes("normalised")
         weight, bias = self._residual[-1]
-        pool.run(
-            lambda first, last: last_forward(
-                self._inputs[-1], weight, bias, stabilised, normalised, first, last
+        pool.share(
+            lambda tickets, parts: last_forward(
+                tickets, parts, self._inputs[-1], weight, bias, stabilised, normalised
             ),
-            self._height,
+            self._row_parts,
             self._threads,
-            self._few_rows,
         )
         return normalised
 
-    def backward(self, gradient: Floats) -> tuple[Floats, list[Floats]]:
-        """Gradients of the dense representation (L, H, W) and of all parameters, in their order.
+    def backward(self, gradient: Floats) -> Floats:
+        """Gradient of the dense representation (L, H, W); it lies in one of the buffers.
+
+        Keeps what `parameter_gradients` needs.
 
         Args:
             gradient: (C, H, W), with respect to what `forward` returned.
         """
         features_gradient = gradient
-        residual: list[Floats] = []
+        self._residual_sums = []
         for i in reversed(range(len(self._residual))):
-            features_gradient, totals = self._layer_backward(i, features_gradient)
-            channels = len(gradient)
-            residual[:0] = np.split(totals.astype(np.float32), [channels * channels * 9])
+            features_gradient, sums = self._layer_backward(i, features_gradient)
+            self._residual_sums.insert(0, sums)
         weights = self._pixel
         n_hidden, n_inputs = weights.hidden.shape
         dense_gradient = self._buffers.take("gradient of dense", self._dense.shape)
-        parts = pool.chunks(self._blocks, _FEW_BLOCKS)
         sizes = (n_hidden * n_inputs, n_hidden * 4 + 4, 4 * n_inputs)
-        sums = [np.empty((len(parts), size)) for size in sizes]
-        pool.run_tasks(
-            lambda task: pixel_backward(
+        sums = [np.empty((len(self._pixel_parts), size)) for size in sizes]
+        pool.share(
+            lambda tickets, parts: pixel_backward(
+                tickets,
+                parts,
                 self._dense,
                 weights.hidden,
                 weights.hidden_by_input,
@@ -126,18 +130,23 @@ class SynthesisPasses:
                 _flat(features_gradient),
                 _flat(gradient),
                 dense_gradient,
-                sums[0][task],
-                sums[1][task],
-                sums[2][task],
-                *parts[task],
+                *sums,
             ),
-            len(parts),
+            self._pixel_parts,
             self._threads,
         )
-        gradients = self._pixel_gradients(*(part.sum(0) for part in sums))
+        self._pixel_sums = sums
+        return dense_gradient.reshape(-1, self._height, self._width)
+
+    def parameter_gradients(self) -> list[Floats]:
+        """Gradients of all parameters, in their order, after `backward`."""
+        gradients = self._pixel_gradients(*(part.sum(0) for part in self._pixel_sums))
+        channels = self._plane_shape[0]
+        residual: list[Floats] = []
+        for sums in self._residual_sums:
+            residual += np.split(sums.sum(0).astype(np.float32), [channels * channels * 9])
         gradients[4:4] = residual
-        shaped = [g.reshape(shape) for g, shape in zip(gradients, self._shapes, strict=True)]
-        return dense_gradient.reshape(-1, self._height, self._width), shaped
+        return [g.reshape(shape) for g, shape in zip(gradients, self._shapes, strict=True)]
 
     def _pixel_gradients(
         self, hidden: Doubles, output: Doubles, stabiliser: Doubles
@@ -160,34 +169,28 @@ class SynthesisPasses:
     def _layer(self, source: Floats, weight: Floats, bias: Floats) -> Floats:
         """Result of one residual layer and its ReLU, (C, H, W)."""
         destination = self._planes(f"input {len(self._inputs)}")
-        pool.run(
-            lambda first, last: residual_forward(source, weight, bias, destination, first, last),
-            self._height,
+        pool.share(
+            lambda tickets, parts: residual_forward(
+                tickets, parts, source, weight, bias, destination
+            ),
+            self._row_parts,
             self._threads,
-            self._few_rows,
         )
         return destination
 
     def _layer_backward(self, index: int, gradient: Floats) -> tuple[Floats, Doubles]:
-        """Gradients of a layer's input, before its ReLU, and of the layer's parameters."""
+        """Gradient of a layer's input, before its ReLU, and that of its parameters by parts."""
         destination = self._planes(f"gradient of input {index}")
-        parts = pool.chunks(self._height, self._few_rows)
         weight, bias = self._residual[index]
-        sums = np.empty((len(parts), weight.size + bias.size))
-        pool.run_tasks(
-            lambda task: residual_backward(
-                self._inputs[index],
-                weight,
-                gradient,
-                index > 0,
-                destination,
-                sums[task],
-                *parts[task],
+        sums = np.empty((len(self._row_parts), weight.size + bias.size))
+        pool.share(
+            lambda tickets, parts: residual_backward(
+                tickets, parts, self._inputs[index], weight, gradient, index > 0, destination, sums
             ),
-            len(parts),
+            self._row_parts,
             self._threads,
         )
-        return destination, sums.sum(0)
+        return destination, sums
 
     def _planes(self, name: str) -> Floats:
         return self._buffers.take(name, self._plane_shape)
@@ -202,20 +205,20 @@ def squared_error(planes: Floats, target: Floats, span: Floats, threads: int) ->
         span: (C,), each channel's maximum minus minimum as a part of the full sample range.
         threads: how many to use; the result does not depend on it.
     """
-    parts = pool.chunks(planes.shape[1], _few_rows(planes.shape[2]))
+    parts = _row_parts(*planes.shape[1:])
     sums = np.empty(len(parts))
     scale = np.float32(1 / planes.size)
-
-    def add(task: int) -> None:
-        sums[task] = error_gradient(planes, target, span, scale, *parts[task])
-
-    pool.run_tasks(add, len(parts), threads)
+    pool.share(
+        lambda tickets, parts: error_gradient(tickets, parts, planes, target, span, scale, sums),
+        parts,
+        threads,
+    )
     return float(sums.sum()) / planes.size
 
 
-def _few_rows(width: int) -> int:
-    """Least number of rows in a chunk."""
-    return max(_FEW_ROWS, _CHUNK_PIXELS // width)
+def _row_parts(height: int, width: int) -> Parts:
+    """Parts of the rows of an image."""
+    return pool.parts_of(pool.chunks(height, max(_FEW_ROWS, _CHUNK_PIXELS // width)))
 
 
 def _flat(planes: Floats) -> Floats:

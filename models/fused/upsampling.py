@@ -104,5 +104,6 @@ class _FusedUpsample(torch.autograd.Function):
         tensors: Sequence[Tensor] = ctx.saved_tensors
         latents = tensors[: ctx.n_latents]
         grads = [np.empty(latent.shape, np.float32) for latent in latents]
-        halves = ctx.passes.backward(grad_dense[0].contiguous().numpy(), grads)
+        ctx.passes.backward(grad_dense[0].contiguous().numpy(), grads)
+        halves = ctx.passes.filter_gradients()
         return None, None, None, *map(torch.from_numpy, (*grads, *halves))

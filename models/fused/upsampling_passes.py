@@ -14,16 +14,11 @@ import numpy as np
 from givre.models.fused.buffers import Buffers
 from givre.models.fused.coarse_stages import CoarseStages
 from givre.models.fused.filter_taps import FilterGradients, whole_filters
-from givre.models.fused.plane_filters import (
-    BLOCK_ROWS,
-    double_planes,
-    double_planes_adjoint,
-    n_items,
-    sharpen_planes,
-    sharpen_planes_adjoint,
-)
-from givre.models.fused.pool import run
+from givre.models.fused.plane_filters import BLOCK_ROWS, n_items
+from givre.models.fused.pool import chunks, parts_of, share
 from givre.models.fused.row_filters import Doubles, Floats
+from givre.models.fused.stage_kernels import stage_adjoint, stage_forward
+from givre.models.fused.tickets import Parts
 
 SMALL_STAGE = 1 << 15
 """Output samples up to which a stage is done sooner than a second thread has started."""
@@ -63,6 +58,7 @@ class UpsamplingPasses:
         self._threads, self._buffers = threads, buffers
         self._coarse = CoarseStages(self._planes, self._filters, SMALL_STAGE)
         self._carried: list[Floats] = []
+        self._grad_filters: FilterGradients
 
     def forward(self) -> Floats:
         """Dense representation (P, H, W); it lies in one of the buffers."""
@@ -76,18 +72,15 @@ class UpsamplingPasses:
         *self._carried, dense = carried
         return dense
 
-    def backward(self, grad_dense: Floats, grad_latents: Sequence[Floats]) -> list[Floats]:
-        """Carry a gradient back to latents and filters.
+    def backward(self, grad_dense: Floats, grad_latents: Sequence[Floats]) -> None:
+        """Carry a gradient back to the latents; keeps what `filter_gradients` needs.
 
         Args:
             grad_dense: (P, H, W).
             grad_latents: in the shapes of the latents, contiguous; they are written.
-
-        Returns:
-            Gradients of the halves of all filters.
         """
         grads = [grad.reshape(-1, *grad.shape[-2:]) for grad in reversed(grad_latents)]
-        grad_filters = FilterGradients(self._filters)
+        grad_filters = self._grad_filters = FilterGradients(self._filters)
         first = self._coarse.n_stages
         grad_out = grad_dense
         for stage in reversed(range(first, len(self._planes) - 1)):
@@ -104,28 +97,25 @@ class UpsamplingPasses:
             )
             grad_filters.add(stage, *parts)
             grad_out = grad_low
-        found = self._coarse.backward(grad_out, grad_filters)
-        for grad, part in zip(grads[first::-1], found, strict=True):
-            grad[:] = part
-        return grad_filters.halves(self._lengths)
+        self._coarse.backward(grad_out, grads[: first + 1], grad_filters)
+
+    def filter_gradients(self) -> list[Floats]:
+        """Gradients of the halves of all filters, after `backward`."""
+        return self._grad_filters.halves(self._lengths)
 
 
 def _forward_stage(
     fresh: Floats, low: Floats, out: Floats, transposed: Floats, preconcat: Floats, threads: int
 ) -> None:
     """Fill out (C + P, H, W) from new latents (C, H, W) and what is carried on, (P, h, w)."""
-    n_fresh = len(fresh)
     n_double = n_items(*low.shape[:2])
-
-    def work(first: int, last: int) -> None:
-        if first < n_double:
-            double_planes(low, out[n_fresh:], transposed, first, min(last, n_double))
-        if last > n_double:
-            first = max(first - n_double, 0)
-            sharpen_planes(fresh, out[:n_fresh], preconcat, first, last - n_double)
-
-    grain = _few_items(low, _FORWARD_SAMPLES)
-    run(work, n_double + n_items(*fresh.shape[:2]), threads, grain)
+    share(
+        lambda tickets, parts: stage_forward(
+            tickets, parts, fresh, low, out, transposed, preconcat, n_double
+        ),
+        _parts(n_double + n_items(*fresh.shape[:2]), low, _FORWARD_SAMPLES),
+        threads,
+    )
 
 
 def _adjoint_stage(
@@ -139,25 +129,22 @@ def _adjoint_stage(
     threads: int,
 ) -> tuple[Doubles, Doubles]:
     """Fill the gradients of a stage's two inputs; return those of both filters' whole taps."""
-    n_fresh = len(fresh)
     n_double, n_sharpen = n_items(*low.shape[:2]), n_items(*fresh.shape[:2])
     # One row an item, added up in their order: the sum does not depend on who was first.
     parts_double = np.empty((n_double, len(transposed)))
     parts_sharpen = np.empty((n_sharpen, len(preconcat)))
-
-    def work(first: int, last: int) -> None:
-        if first < n_double:
-            grad, end = grad_out[n_fresh:], min(last, n_double)
-            double_planes_adjoint(low, grad, grad_low, transposed, parts_double, first, end)
-        if last > n_double:
-            grad, start = grad_out[:n_fresh], max(first - n_double, 0)
-            end = last - n_double
-            sharpen_planes_adjoint(fresh, grad, grad_fresh, preconcat, parts_sharpen, start, end)
-
-    run(work, n_double + n_sharpen, threads, _few_items(low, _ADJOINT_SAMPLES))
+    share(
+        lambda tickets, parts: stage_adjoint(
+            tickets, parts, fresh, low, grad_out, grad_fresh, grad_low, transposed, preconcat,
+            parts_double, parts_sharpen,
+        ),
+        _parts(n_double + n_sharpen, low, _ADJOINT_SAMPLES),
+        threads,
+    )  # fmt: skip
     return parts_double.sum(axis=0), parts_sharpen.sum(axis=0)
 
 
-def _few_items(low: Floats, samples: int) -> int:
-    """Least number of items in a chunk of a stage whose low resolution is (P, h, w)."""
-    return -(-samples // (BLOCK_ROWS * int(low.shape[2])))
+def _parts(items: int, low: Floats, samples: int) -> Parts:
+    """Parts of the items of a stage whose low resolution is (P, h, w)."""
+    grain = -(-samples // (BLOCK_ROWS * int(low.shape[2])))
+    return parts_of(chunks(items, grain))

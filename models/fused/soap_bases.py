@@ -1,0 +1,129 @@
+"""The kernel that renews the eigenbases of SOAP for all tensors of a decoder in one call.
+
+Torch needs some ten calls for each matrix, which takes longer than a step on a small image.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from givre.models.fused.kernel import compiled
+from givre.models.fused.soap_step import FLAGS, Doubles, Floats, Ints, matrix_at
+
+_ZERO = 0.0
+
+
+@compiled(fastmath=FLAGS)
+def _reflect(vector: Doubles, column: Doubles, first: int, scale: float) -> None:
+    """Apply I - scale v v^T to a column; v and the column count from `first` on."""
+    product = _ZERO
+    for i in range(first, column.shape[0]):
+        product += vector[i] * column[i]
+    product *= scale
+    for i in range(first, column.shape[0]):
+        column[i] -= product * vector[i]
+
+
+@compiled(fastmath=FLAGS)
+def _orthogonalise(columns: Doubles) -> Doubles:
+    """The Q of a QR decomposition by Householder reflections, with the signs of LAPACK.
+
+    Args:
+        columns: (n, n), a row for each column of the matrix; changed.
+
+    Returns:
+        (n, n), a row for each column of Q. It is orthogonal whatever the matrix' rank.
+    """
+    n = columns.shape[0]
+    scales = np.zeros(n)
+    for k in range(n):
+        vector = columns[k]
+        below = _ZERO
+        for i in range(k + 1, n):
+            below += vector[i] * vector[i]
+        if below == _ZERO:
+            continue  # nothing to reflect; its scale stays zero
+        norm = np.sqrt(vector[k] * vector[k] + below)
+        # Away from the diagonal's sign: the sum below does not cancel.
+        head = vector[k] + norm if vector[k] >= _ZERO else vector[k] - norm
+        vector[k] = head
+        scales[k] = 2 / (head * head + below)
+        for j in range(k + 1, n):
+            _reflect(vector, columns[j], k, scales[k])
+    q = np.eye(n)
+    for k in range(n - 1, -1, -1):
+        for j in range(k, n):
+            _reflect(columns[k], q[j], k, scales[k])
+    return q
+
+
+@compiled()
+def _by_size(values: Doubles) -> Ints:
+    """Indices of the values, largest first; `np.argsort` would be code outside of the kernel."""
+    order = np.arange(values.shape[0])
+    for i in range(1, values.shape[0]):
+        j = i
+        while j > 0 and values[order[j - 1]] < values[order[j]]:
+            order[j - 1], order[j] = order[j], order[j - 1]
+            j -= 1
+    return order
+
+
+@compiled(fastmath=FLAGS)
+def _renew(factor: Floats, basis: Floats) -> Ints:
+    """One power iteration of a basis, then QR.
+
+    Args:
+        factor: (n, n), symmetric.
+        basis: (n, n), its vectors are the columns; changed.
+
+    Returns:
+        (n,), which of the old vectors each new one comes from: by falling eigenvalue.
+    """
+    n = factor.shape[0]
+    columns = np.zeros((n, n))
+    values = np.zeros(n)
+    for j in range(n):
+        column = columns[j]
+        for k in range(n):
+            weight = np.float64(basis[k, j])
+            for i in range(n):
+                column[i] += weight * factor[k, i]
+        for i in range(n):
+            values[j] += basis[i, j] * column[i]
+    order = _by_size(values)
+    q = _orthogonalise(columns[order])
+    for j in range(n):
+        for i in range(n):
+            basis[i, j] = q[j, i]
+    return order
+
+
+@compiled("void(int64[:, ::1], float32[::1])", fastmath=FLAGS)
+def renew_bases(table: Ints, state: Floats) -> None:
+    """Renew the bases of all matrices; the second moments, which live in them, follow their order.
+
+    Args:
+        table: see `givre.models.fused.soap_step.soap_step`.
+        state: likewise; the bases and mean squares are changed.
+    """
+    for t in range(table.shape[0]):
+        rows, columns = table[t, 1], table[t, 2]
+        square = matrix_at(state, table[t, 4], rows, columns)
+        if table[t, 5] >= 0:
+            order = _renew(
+                matrix_at(state, table[t, 5], rows, rows), matrix_at(state, table[t, 6], rows, rows)
+            )
+            before = square.copy()
+            for i in range(rows):
+                for j in range(columns):
+                    square[i, j] = before[order[i], j]
+        if table[t, 7] >= 0:
+            order = _renew(
+                matrix_at(state, table[t, 7], columns, columns),
+                matrix_at(state, table[t, 8], columns, columns),
+            )
+            before = square.copy()
+            for i in range(rows):
+                for j in range(columns):
+                    square[i, j] = before[i, order[j]]
