@@ -117,7 +117,7 @@ class SynthesisPasses:
         n_hidden, n_inputs = weights.hidden.shape
         dense_gradient = self._buffers.take("gradient of dense", self._dense.shape)
         sizes = (n_hidden * n_inputs, n_hidden * 4 + 4, 4 * n_inputs)
-        sums = [np.empty((len(self._pixel_parts), size)) for size in sizes]
+        self._pixel_sums = [np.empty((len(self._pixel_parts), size)) for size in sizes]
         pool.share(
             lambda tickets, parts: pixel_backward(
                 tickets,
@@ -130,12 +130,11 @@ class SynthesisPasses:
                 _flat(features_gradient),
                 _flat(gradient),
                 dense_gradient,
-                *sums,
+                *self._pixel_sums,
             ),
             self._pixel_parts,
             self._threads,
         )
-        self._pixel_sums = sums
         return dense_gradient.reshape(-1, self._height, self._width)
 
     def parameter_gradients(self) -> list[Floats]:
@@ -143,8 +142,8 @@ class SynthesisPasses:
         gradients = self._pixel_gradients(*(part.sum(0) for part in self._pixel_sums))
         channels = self._plane_shape[0]
         residual: list[Floats] = []
-        for sums in self._residual_sums:
-            residual += np.split(sums.sum(0).astype(np.float32), [channels * channels * 9])
+        for parts in self._residual_sums:
+            residual += np.split(parts.sum(0).astype(np.float32), [channels * channels * 9])
         gradients[4:4] = residual
         return [g.reshape(shape) for g, shape in zip(gradients, self._shapes, strict=True)]
 
