@@ -192,13 +192,13 @@ def main() -> None:
     if args.peak:
         name, point, text = args.peak
         with as_in_a_fit(name, threads):
-            run_steps(make_trainer(name, point, picture(*_size(text)), threads), 0, 3)
+            run_steps(make_trainer(name, point, picture(*size_of(text)), threads), 0, 3)
         return
     rows: list[dict[str, object]] = []
     for text in args.sizes:
         for point in args.points:
-            found = compare(point, _size(text), args.rounds, threads)
-            peaks = [peak_memory(n, point, _size(text), threads) for n in IMPLEMENTATIONS]
+            found = compare(point, size_of(text), args.rounds, threads)
+            peaks = [peak_memory(n, point, size_of(text), threads) for n in IMPLEMENTATIONS]
             for row in found:
                 whole = row["part"] == "whole step"
                 row["reference_peak_mib"] = peaks[0] if whole else ""
@@ -209,7 +209,8 @@ def main() -> None:
             tables.save(rows, args.out)
 
 
-def _size(text: str) -> tuple[int, int]:
+def size_of(text: str) -> tuple[int, int]:
+    """Width and height from "WxH"."""
     width, _, height = text.partition("x")
     return int(width), int(height)
 

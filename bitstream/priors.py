@@ -33,6 +33,7 @@ PRIOR_HASHES: dict[tuple[str, int], str] = {
     ("hop", 2): "e4e2eb5055bd458b873cb55473d47a7e87a4019387c942b4fdfa96d679ce313b",
     ("hop", 3): "b5a91611bbce48353e8c8dbdf98b4e85c0e29e80da18fd1aec3bba70dc615ee0",
     ("hop", 4): "e5c02fcff4e888545a3dbb7fb7ca7455bab2ff5680dc49af611c0fa17b3a0ca5",
+    ("hop", 5): "77b6d96c376bbd6e5b7123afad7493687489efa16415f43d82c60fdcfce443ba",
 }
 """(named point, prior's number) to the SHA-256 of the prior's section, in hexadecimal."""
 

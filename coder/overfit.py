@@ -17,7 +17,14 @@ from torch import Tensor
 from givre.coder.fit import Fit, architecture_for, image_digest
 from givre.coder.kernels import choose_kernels
 from givre.coder.normalisation import make_target
-from givre.coder.prior import CLEARLY_BETTER, FEW_PIXELS, coarser_prior, prior_for
+from givre.coder.prior import (
+    CLEARLY_BETTER,
+    FEW_PIXELS,
+    coarser_prior,
+    prior_for,
+    prior_for_any_size,
+    prior_for_size,
+)
 from givre.coder.progress import ProgressListener, ProgressTeller
 from givre.coder.quality import psnr_db
 from givre.coder.schedule import Recipe, plan_step
@@ -96,19 +103,30 @@ def start_fit(
     called, and the trainer used, inside `fitting_threads`. Raises what `overfit` does.
     """
     chosen, trainer = nearest_start(samples, settings, recipe)
-    height, width, _ = samples.shape
-    if settings.prior is not None or height * width > FEW_PIXELS:
+    pixels = samples.shape[0] * samples.shape[1]
+    if settings.prior is not None or pixels > FEW_PIXELS:
         return chosen, trainer
     if comparable_lmbda(samples, settings.lmbda) != settings.lmbda:
         return chosen, trainer  # unlike photographs, for which the priors are ordered
-    loss = trainer.evaluate().loss
-    while (number := coarser_prior(trainer.model.arch, chosen.prior or 0)) is not None:
-        coarser, other = nearest_start(samples, replace(settings, prior=number), recipe)
-        before, loss = loss, other.evaluate().loss
+    arch, first = trainer.model.arch, prior_for_any_size(chosen.prior or 0)
+    number, loss = first, _starting_loss(samples, settings, recipe, first)
+    while (coarser := coarser_prior(arch, number)) is not None:
+        before, loss = loss, _starting_loss(samples, settings, recipe, coarser)
         if not loss < CLEARLY_BETTER * before:
             break
-        chosen, trainer = coarser, other
-    return chosen, trainer
+        number = coarser
+    if number == first:
+        return chosen, trainer
+    number = prior_for_size(arch, number, pixels)
+    return nearest_start(samples, replace(settings, prior=number), recipe)
+
+
+def _starting_loss(
+    samples: NDArray[np.uint8], settings: FitSettings, recipe: Recipe, number: int
+) -> float:
+    """Loss of a fit before its first step."""
+    _, trainer = nearest_start(samples, replace(settings, prior=number), recipe)
+    return trainer.evaluate().loss
 
 
 def nearest_start(

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from givre.coder.finish import expected_saving
 from givre.coder.fit import architecture_for
 from givre.coder.overfit import nearest_start
-from givre.coder.prior import PRIOR_LMBDAS
+from givre.coder.prior import PRIOR_LMBDAS, learned_at
 from givre.coder.quality import psnr_db
 from givre.coder.rate_control import Goal, Probe, first_lmbda, parameter_bits_guess
 from givre.coder.schedule import Recipe
@@ -42,7 +42,7 @@ def starting_lmbda(
             other = other_bits(goal, chosen, samples)
             excess = goal.excess(found.bpp * pixels, other, psnr_db(found.mse), pixels)
             # Fits from this prior end as photographs do at its own lambda.
-            suited = PRIOR_LMBDAS[chosen.prior] * lmbda / comparable_lmbda(samples, lmbda)
+            suited = learned_at(chosen.prior) * lmbda / comparable_lmbda(samples, lmbda)
             probes.append(Probe(suited, excess, found.bpp))
     bpp = 8 * goal.value / pixels if goal.kind == "size" else goal.value
     return first_lmbda(goal, probes, bpp)

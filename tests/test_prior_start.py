@@ -29,7 +29,16 @@ from givre.coder.kernels import REFERENCE, choose_kernels
 from givre.coder.normalisation import make_target
 from givre.coder.overfit import overfit, start_fit
 from givre.coder.parameter_rate import FLOOR, ParameterRate
-from givre.coder.prior import FARTHEST, PRIOR_LMBDAS, SMALL_PIXELS, prior_for
+from givre.coder.prior import (
+    FARTHEST,
+    FEW_PIXELS,
+    PRIOR_LMBDAS,
+    SMALL_PIXELS,
+    SMALL_PRIORS,
+    learned_at,
+    prior_for,
+    prior_for_any_size,
+)
 from givre.coder.quality import constant_error
 from givre.coder.schedule import Recipe, plan_step
 from givre.coder.screen_content import comparable_lmbda
@@ -79,6 +88,22 @@ def test_nearness_is_a_ratio() -> None:
         assert prior_for(replace(FAST, lmbda=lmbda), HOP, SMALL_PIXELS).number == number
 
 
+@pytest.mark.parametrize(("number", "small"), list(SMALL_PRIORS.items()))
+def test_small_images_have_priors_of_their_own(
+    number: int, small: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a complexity point has them, and only up to a size."""
+    settings = replace(FAST, lmbda=PRIOR_LMBDAS[number])
+    assert learned_at(small) == learned_at(number) == settings.lmbda
+    assert prior_for(settings, HOP, FEW_PIXELS) is load_prior(HOP, small)
+    assert prior_for(settings, HOP, FEW_PIXELS + 1).number == number
+    assert prior_for(settings, NAMED_POINTS["mop"], 1).number == number
+    assert prior_for(replace(settings, prior=number), HOP, 1).number == number
+    assert prior_for(replace(settings, prior=small), HOP, 1 << 22).number == small
+    monkeypatch.delitem(PRIOR_HASHES, ("hop", small))
+    assert prior_for(settings, HOP, FEW_PIXELS).number == number
+
+
 def test_only_priors_that_there_are_count(monkeypatch: pytest.MonkeyPatch) -> None:
     only = 3
     for point, number in list(PRIOR_HASHES):
@@ -95,7 +120,7 @@ def test_screen_content_starts_like_a_photograph_at_a_smaller_lambda() -> None:
     screen = np.broadcast_to(columns[:, None], (40, 64, 3)).astype(np.uint8)
     for samples, number in ((screen, 3), (ramp(64, 40), 2), (screen[:, ::8], 2)):
         settings, _ = start_fit(samples, replace(FAST, lmbda=4e-3), Recipe())
-        assert settings.prior == number
+        assert prior_for_any_size(settings.prior or 0) == number
     settings, _ = start_fit(screen, replace(FAST, lmbda=4e-3, prior=1), Recipe())
     assert settings.prior == 1
 
@@ -151,6 +176,8 @@ def test_small_smooth_images_start_from_a_coarser_prior(
     samples: Samples, settings: FitSettings, number: int
 ) -> None:
     """Where its start is clearly better; the choice is fixed in the settings."""
+    if settings.prior is None and samples.shape[0] * samples.shape[1] <= FEW_PIXELS:
+        number = SMALL_PRIORS.get(number, number)
     chosen, trainer = start_fit(samples, settings, Recipe())
     assert chosen == replace(settings, prior=number)
     arch = architecture_for(settings, samples.shape[1], samples.shape[0], 3)

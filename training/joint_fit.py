@@ -42,12 +42,14 @@ class Pace:
         networks: learning rate of the networks relative to that of a single fit.
         balanced: every crop counts by its loss relative to its own mean, so that the decoder is
             not made for the busiest crops alone.
+        ramped: the weight of the rate falls as in a single fit.
     """
 
     visits: int
     batch: int
     networks: float
     balanced: bool
+    ramped: bool = False
 
 
 @dataclass(frozen=True)
@@ -78,18 +80,18 @@ def fit_jointly(
     """Fit one decoder to all crops.
 
     Args:
-        crops: uint8 (S, S, 3), all of one size.
+        crops: uint8 (H, W, 3), all of one size.
         point: named point of the decoder.
         lmbda: weight of the rate.
         pace: length, batches and learning rate.
-        start: a fit of the same crops at another lambda to go on from.
+        start: networks, and latents of these crops on the symbols' scale, to go on from.
         threads: of the kernels.
     """
     targets = [make_target(crop) for crop in crops]
-    size = crops[0].shape[0]
+    height, width, _ = crops[0].shape
     kernels = choose_kernels("fused", torch.device("cpu"), threads)
-    arch = architecture_for(FitSettings(complexity=point), size, size, 3)
-    model = CodecModel(arch, size, size).train()
+    arch = architecture_for(FitSettings(complexity=point), width, height, 3)
+    model = CodecModel(arch, width, height).train()
     model.initialise(
         torch.Generator().manual_seed(0), torch.stack([t.mean for t in targets]).mean(0)
     )
@@ -108,8 +110,9 @@ def fit_jointly(
         settings = ProxySettings(gain, plan.temperature, plan.noise, crop, step)
         proxies = latents[crop].proxy(settings)
         target = targets[crop]
-        rate = kernels.rate(model, proxies) / (size * size)
-        loss = kernels.distortion(model, proxies, target.normalised, target.span) + lmbda * rate
+        rate = kernels.rate(model, proxies) / (height * width)
+        weight = lmbda * (plan.rate if pace.ramped else 1.0)
+        loss = kernels.distortion(model, proxies, target.normalised, target.span) + weight * rate
         found, before = float(loss.detach()), losses[crop]
         losses[crop] = found if np.isnan(before) else before + (1 - _LOSS_MEMORY) * (found - before)
         balance = 1.0

@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -26,11 +26,35 @@ from PIL import Image
 
 from givre.bitstream.parameters import QuantisedParameters, write_parameters
 from givre.bitstream.rangecoder import PARAMETER_MAX
+from givre.coder.analysis import analyse
+from givre.coder.normalisation import make_target
 from givre.coder.prior import PRIOR_LMBDAS
 from givre.models.architecture import tensor_specs
+from givre.models.geometry import grids
 
 ROOT = Path(__file__).parents[1]
 FINEST_EXPONENT = 10
+
+
+@dataclass(frozen=True)
+class Crops:
+    """Which parts of the photographs a prior is learned from.
+
+    Attributes:
+        count: how many.
+        width: in pixels.
+        height: in pixels.
+        scales: the photographs are made smaller by these factors, in turn.
+        turned: half of them have rows and columns exchanged.
+        seed: of the choice.
+    """
+
+    count: int
+    width: int
+    height: int
+    scales: tuple[float, ...] = (1.0,)
+    turned: bool = False
+    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -38,42 +62,56 @@ class Plan:
     """How one prior is learned.
 
     Attributes:
-        number: of the prior.
-        follows: the prior whose joint fit it goes on from, None for random numbers.
-        n_crops: crops that it is learned from; those of the prior it follows if there is one.
-        crop_size: their side in pixels.
+        name: of the plan; that of its prior if there is one.
+        number: of the prior; None for a step on the way to one.
+        lmbda: weight of the rate.
+        follows: name of the plan whose outcome it goes on from, None for random numbers.
+        crops: None for those of the plan it follows.
         pace: of the joint fit.
     """
 
-    number: int
-    follows: int | None
-    n_crops: int
-    crop_size: int
+    name: str
+    number: int | None
+    lmbda: float
+    follows: str | None
+    crops: Crops | None
     pace: Pace
 
 
 _LARGE = Pace(visits=800, batch=4, networks=0.5, balanced=True)
+_SMALL = Crops(136, 192, 128, (1.0, 1.5, 2.0, 3.0))
+_SMALL_TURNED = Crops(204, 192, 128, (1.0, 1.25, 1.5, 2.0, 2.5, 3.0), turned=True, seed=7)
 
 PLANS = (
-    Plan(1, None, 16, 512, _LARGE),
-    Plan(2, None, 16, 512, _LARGE),
-    Plan(3, None, 51, 256, Pace(visits=300, batch=3, networks=1.0, balanced=False)),
-    Plan(4, 3, 51, 256, Pace(visits=160, batch=3, networks=0.5, balanced=False)),
+    Plan("1", 1, PRIOR_LMBDAS[1], None, Crops(16, 512, 512), _LARGE),
+    Plan("2", 2, PRIOR_LMBDAS[2], None, Crops(16, 512, 512), _LARGE),
+    Plan("3", 3, PRIOR_LMBDAS[3], None, Crops(51, 256, 256), Pace(300, 3, 1.0, balanced=False)),
+    Plan("4", 4, PRIOR_LMBDAS[4], "3", None, Pace(160, 3, 0.5, balanced=False)),
+    Plan("small", None, 0.001, None, _SMALL, Pace(800, 4, 1.0, balanced=False, ramped=True)),
+    Plan("5", 5, 0.001, "small", _SMALL_TURNED, Pace(600, 4, 0.5, balanced=False, ramped=True)),
 )
-"""Priors in the order in which they are learned."""
+"""Plans in the order in which they are carried out."""
 
 
-def random_crops(paths: list[Path], n: int, size: int) -> list[NDArray[np.uint8]]:
-    """`n` crops (size, size, 3), of all photographs in turn in random order, half mirrored."""
-    rng = np.random.default_rng(0)
+def random_crops(paths: list[Path], crops: Crops) -> list[NDArray[np.uint8]]:
+    """Crops (H, W, 3) of all photographs in turn in random order, half of them mirrored."""
+    rng = np.random.default_rng(crops.seed)
     order = rng.permutation(len(paths))
-    crops = []
-    for i in range(n):
-        photo = np.asarray(Image.open(paths[order[i % len(paths)]]).convert("RGB"))
-        y, x = (rng.integers(0, side - size + 1) for side in photo.shape[:2])
-        crop = photo[y : y + size, x : x + size]
-        crops.append(np.ascontiguousarray(crop[:, ::-1] if rng.integers(2) else crop))
-    return crops
+    found = []
+    for i in range(crops.count):
+        # Every photograph comes once a round, and in the next round at the next scale.
+        scale = crops.scales[(i // len(paths) + i) % len(crops.scales)]
+        with Image.open(paths[order[i % len(paths)]]) as image:
+            size = (round(image.width / scale), round(image.height / scale))
+            small = image.convert("RGB").resize(size, Image.Resampling.LANCZOS)
+        photo = np.asarray(small)
+        if crops.turned and rng.integers(2):
+            photo = photo.transpose(1, 0, 2)
+        y = rng.integers(0, photo.shape[0] - crops.height + 1)
+        x = rng.integers(0, photo.shape[1] - crops.width + 1)
+        crop = photo[y : y + crops.height, x : x + crops.width]
+        found.append(np.ascontiguousarray(crop[:, ::-1] if rng.integers(2) else crop))
+    return found
 
 
 def quantised(fit: JointFit) -> QuantisedParameters:
@@ -100,35 +138,48 @@ def main() -> None:
     parser.add_argument("photos", type=Path, help="folder of PNG files, 512x512 or larger")
     parser.add_argument("point", choices=("lop", "mop", "hop", "vhop"))
     parser.add_argument("--exclude", nargs="*", default=[], help="names that are kept for testing")
-    parser.add_argument(
-        "--numbers", type=int, nargs="+", choices=sorted(PRIOR_LMBDAS), default=[1, 2, 3, 4]
-    )
+    numbers = [plan.number for plan in PLANS if plan.number]
+    parser.add_argument("--numbers", type=int, nargs="+", choices=numbers, default=numbers)
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     torch.set_num_threads(args.threads)
     paths = [p for p in sorted(args.photos.glob("*.png")) if p.stem not in args.exclude]
-    crops: dict[int, list[NDArray[np.uint8]]] = {}
-    fits: dict[int, JointFit] = {}
+    crops: dict[str, list[NDArray[np.uint8]]] = {}
+    fits: dict[str, JointFit] = {}
     for plan in plans_for(args.numbers):
-        number, before = plan.number, plan.follows
-        crops[number] = (
-            crops[before] if before else random_crops(paths, plan.n_crops, plan.crop_size)
-        )
-        start = fits[before] if before else None
-        lmbda = PRIOR_LMBDAS[number]
-        fits[number] = fit_jointly(crops[number], args.point, lmbda, plan.pace, start, args.threads)
-        if number in args.numbers:
-            write(fits[number], crops[number], args.point, number)
+        start = fits[plan.follows] if plan.follows else None
+        if plan.crops is None:
+            crops[plan.name] = crops[plan.follows or ""]
+        else:
+            crops[plan.name] = random_crops(paths, plan.crops)
+            if start is not None:
+                filters = solve_filters(start, crops[plan.follows or ""])
+                start = moved_to(start, filters, crops[plan.name])
+        fit = fit_jointly(crops[plan.name], args.point, plan.lmbda, plan.pace, start, args.threads)
+        fits[plan.name] = fit
+        if plan.number in args.numbers:
+            write(fit, crops[plan.name], args.point, plan.number)
+
+
+def moved_to(
+    fit: JointFit, filters: NDArray[np.float32], crops: Sequence[NDArray[np.uint8]]
+) -> JointFit:
+    """A fit's networks with latents for other crops, those that its analysis filters predict."""
+    height, width, _ = crops[0].shape
+    places = grids(fit.arch, width, height)
+    rows = torch.from_numpy(filters)
+    latents = [analyse(rows, make_target(crop).normalised, places) for crop in crops]
+    return replace(fit, latents=latents)
 
 
 def plans_for(numbers: Sequence[int]) -> list[Plan]:
     """Plans of these priors and of those that they follow."""
-    needed = set(numbers)
+    needed = {plan.name for plan in PLANS if plan.number in numbers}
     for plan in reversed(PLANS):
-        if plan.number in needed and plan.follows:
+        if plan.name in needed and plan.follows:
             needed.add(plan.follows)
-    return [plan for plan in PLANS if plan.number in needed]
+    return [plan for plan in PLANS if plan.name in needed]
 
 
 def write(fit: JointFit, crops: list[NDArray[np.uint8]], point: str, number: int) -> None:
