@@ -158,7 +158,7 @@ def main() -> None:
                 start = moved_to(start, filters, crops[plan.name])
         fit = fit_jointly(crops[plan.name], args.point, plan.lmbda, plan.pace, start, args.threads)
         fits[plan.name] = fit
-        if plan.number in args.numbers:
+        if plan.number is not None and plan.number in args.numbers:
             write(fit, crops[plan.name], args.point, plan.number)
 
 
