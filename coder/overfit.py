@@ -109,7 +109,11 @@ def start_fit(
     if comparable_lmbda(samples, settings.lmbda) != settings.lmbda:
         return chosen, trainer  # unlike photographs, for which the priors are ordered
     arch, first = trainer.model.arch, prior_for_any_size(chosen.prior or 0)
-    number, loss = first, _starting_loss(samples, settings, recipe, first)
+    if coarser_prior(arch, first) is None:
+        return chosen, trainer
+    general = chosen.prior == first
+    loss = trainer.evaluate().loss if general else _starting_loss(samples, settings, recipe, first)
+    number = first
     while (coarser := coarser_prior(arch, number)) is not None:
         before, loss = loss, _starting_loss(samples, settings, recipe, coarser)
         if not loss < CLEARLY_BETTER * before:
@@ -132,7 +136,7 @@ def _starting_loss(
 def nearest_start(
     samples: NDArray[np.uint8], settings: FitSettings, recipe: Recipe
 ) -> tuple[FitSettings, Trainer]:
-    """The same from the prior asked for, or else from the nearest one, whatever the image."""
+    """The same from the prior asked for, or else from the nearest one, whatever the image shows."""
     target = make_target(samples).to(_device(settings.device))
     height, width, channels = samples.shape
     arch = architecture_for(settings, width, height, channels)

@@ -30,8 +30,8 @@ for more bits keeps too many latents alive.
 
 FEW_PIXELS = 1 << 15
 """Up to so many pixels the parameters weigh most, and what is done for them differs: the groups of
-`HELD_GROUPS` stay at the prior while a fit goes on, a coarser prior is tried, and parameters are
-quantised more than once. The first two gained nothing on larger images or were not tried there."""
+`HELD_GROUPS` stay at the prior while a fit goes on, `SMALL_PRIORS` serve, a coarser prior is tried,
+and parameters are quantised more than once. On larger images this gained nothing or was not tried."""
 
 HELD_GROUPS = {"hop": ("synthesis.hidden",)}
 """By complexity point: what they could gain on a small image costs more in the file. Smaller points
