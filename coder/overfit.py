@@ -136,7 +136,7 @@ def _starting_loss(
 def nearest_start(
     samples: NDArray[np.uint8], settings: FitSettings, recipe: Recipe
 ) -> tuple[FitSettings, Trainer]:
-    """The same from the prior asked for, or else from the nearest one, whatever it shows."""
+    """The same from the prior asked for, or else from the nearest one, whatever the image."""
     target = make_target(samples).to(_device(settings.device))
     height, width, channels = samples.shape
     arch = architecture_for(settings, width, height, channels)
