@@ -31,7 +31,8 @@ for more bits keeps too many latents alive.
 FEW_PIXELS = 1 << 15
 """Up to so many pixels the parameters weigh most, and what is done for them differs: the groups of
 `HELD_GROUPS` stay at the prior while a fit goes on, `SMALL_PRIORS` serve, a coarser prior is tried,
-and parameters are quantised more than once. Larger images gained nothing by it, or were not tried."""
+and parameters are quantised more than once. Larger images gained nothing by it, or it was not tried
+there."""
 
 HELD_GROUPS = {"hop": ("synthesis.hidden",)}
 """By complexity point: what they could gain on a small image costs more in the file. Smaller points
