@@ -20,7 +20,7 @@ from givre.coder.atomic_files import atomic_write_bytes
 from givre.coder.prior import prior_for
 from givre.coder.settings import FitSettings
 from givre.errors import CheckpointError, GivreError, UsageError
-from givre.models.architecture import NAMED_POINTS, Architecture, n_levels_for, tensor_specs
+from givre.models.architecture import NAMED_POINTS, Architecture, default_grids, tensor_specs
 from givre.models.geometry import LATENT_MAX, LATENT_MIN, grids
 
 if TYPE_CHECKING:
@@ -152,11 +152,11 @@ class Fit:
 
 def architecture_for(settings: FitSettings, width: int, height: int, channels: int) -> Architecture:
     """Architecture of a fit: the named point, with the grids that the image's size asks for."""
-    n_levels = n_levels_for(width, height)
+    n_levels, n_hyper = default_grids(width, height)
     return replace(
         NAMED_POINTS[settings.complexity],
         n_levels=n_levels,
-        n_hyper=n_levels - 4,
+        n_hyper=n_hyper,
         n_channels=channels,
     )
 

@@ -114,6 +114,12 @@ def n_levels_for(width: int, height: int) -> int:
     return 8 if pixels < 3_000_000 else 9
 
 
+def default_grids(width: int, height: int) -> tuple[int, int]:
+    """Main grids L and hyper grids Y that an encoder takes for an image of this size."""
+    n_levels = n_levels_for(width, height)
+    return n_levels, n_levels - FIRST_HYPER_LEVEL
+
+
 def tensor_specs(arch: Architecture) -> tuple[TensorSpec, ...]:
     """Every parameter tensor of the decoder, in the order in which the file holds them."""
     width, channels = arch.context_width, arch.n_channels
