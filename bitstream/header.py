@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from dataclasses import astuple, dataclass, replace
 
+from givre.bitstream.sample_range import range_code, read_range, write_range
 from givre.bitstream.varint import MAX_VARINT, ByteReader, encode_varint
 from givre.errors import CorruptError, NotGivreError, UnsupportedError, UsageError
-from givre.models.architecture import NAMED_POINTS, Architecture
+from givre.models.architecture import NAMED_POINTS, Architecture, default_grids
 
-MAGIC = b"\x9dGVR"
-"""First four bytes of every file; the first is not ASCII, so that no text file matches."""
+MAGIC = b"\x9dGV"
+"""First three bytes of every file; the first is not ASCII, so that no text file matches."""
 
-VERSION = 2
+VERSION = 3
 """The format version that this module writes and reads."""
 
 MAX_SIDE = 1 << 20
@@ -20,10 +21,13 @@ MAX_SIDE = 1 << 20
 MAX_PRIOR = 15
 """Largest number of a prior that a header can name."""
 
-_FLAG_TILED, _FLAG_METADATA = 1, 2
+# The decoder byte: three bits of architecture, then these.
+_GRIDS_FOLLOW, _TILED, _METADATA = 1 << 3, 1 << 6, 1 << 7
+_RANGE_SHIFT = 4
+
 _DEPTH_CODES = {8: 0, 16: 1}
 _ARCHITECTURE_CODES = {"lop": 0, "mop": 1, "hop": 2, "vhop": 3}
-_CUSTOM = 255
+_CUSTOM = 7
 _CUSTOM_FIELDS = (
     "n_spatial",
     "n_features",
@@ -49,8 +53,8 @@ class Header:
         parameter_bytes: length of the parameter section, 0 to 2^32 - 1.
         latent_bytes: length of the latent section, 0 to 2^32 - 1.
         pixel_crc: CRC-32 of the decoded samples, see `givre.bitstream.container.samples_crc`.
-        tile_size: side of independent tiles in pixels, None for one piece (all of version 2).
-        has_metadata: sections of metadata follow the pixels (never in version 2).
+        tile_size: side of independent tiles in pixels, None for one piece (all of version 3).
+        has_metadata: sections of metadata follow the pixels (never in version 3).
         prior: number of the prior that the parameters are differences from, 0 (none) to 15. Which
             ones there are is for `givre.bitstream.priors` to say.
     """
@@ -109,29 +113,38 @@ def architecture_name(arch: Architecture) -> str | None:
     return None
 
 
-def _architecture_bytes(arch: Architecture) -> bytes:
+def _decoder_bytes(header: Header) -> bytes:
+    arch = header.architecture
     name = architecture_name(arch)
-    if name is not None:
-        return bytes([_ARCHITECTURE_CODES[name]])
-    return bytes([_CUSTOM, *(getattr(arch, field) for field in _CUSTOM_FIELDS)])
+    code = _CUSTOM if name is None else _ARCHITECTURE_CODES[name]
+    ranges = range_code(header.sample_low, header.sample_high, header.bit_depth)
+    code |= ranges << _RANGE_SHIFT
+    code |= _GRIDS_FOLLOW * bool(_grid_bytes(header))
+    code |= _TILED * (header.tile_size is not None) | _METADATA * header.has_metadata
+    return bytes([code, *(getattr(arch, field) for field in _CUSTOM_FIELDS if name is None)])
+
+
+def _grid_bytes(header: Header) -> bytes:
+    """Numbers of grids, unless they are those of the picture's size."""
+    grids = header.architecture.n_levels, header.architecture.n_hyper
+    if grids == default_grids(header.width, header.height):
+        return b""
+    return bytes([grids[0] | grids[1] << 4])
 
 
 def write_header(header: Header) -> bytes:
     """Serialise a header; `docs/FORMAT.md` gives the layout."""
-    arch = header.architecture
-    flags = _FLAG_TILED * (header.tile_size is not None) | _FLAG_METADATA * header.has_metadata
-    sample_bytes = header.bit_depth // 8
+    n_channels, depth_code = header.architecture.n_channels, _DEPTH_CODES[header.bit_depth]
     parts = [
         MAGIC,
-        bytes([VERSION, flags]),
-        encode_varint(header.width),
-        encode_varint(header.height),
-        bytes([(arch.n_channels - 1) | _DEPTH_CODES[header.bit_depth] << 2 | header.prior << 4]),
-        _architecture_bytes(arch),
-        bytes([arch.n_levels | arch.n_hyper << 4]),
+        bytes([VERSION]),
+        _decoder_bytes(header),
+        bytes([(n_channels - 1) | depth_code << 2 | header.prior << 4]),
+        encode_varint(header.width - 1),
+        encode_varint(header.height - 1),
+        _grid_bytes(header),
+        write_range(header.sample_low, header.sample_high, header.bit_depth),
     ]
-    for low, high in zip(header.sample_low, header.sample_high, strict=True):
-        parts += [low.to_bytes(sample_bytes, "little"), high.to_bytes(sample_bytes, "little")]
     if header.tile_size is not None:
         parts.append(encode_varint(header.tile_size))
     parts += [
@@ -149,17 +162,54 @@ def _check_magic(reader: ByteReader) -> None:
     reader.take(len(MAGIC), "magic number")
 
 
-def _check_features(reader: ByteReader) -> None:
+def _check_version(reader: ByteReader) -> None:
     version = reader.u8("version")
     if version != VERSION:
         raise UnsupportedError(f"format version {version}; this decoder reads version {VERSION}")
-    flags = reader.u8("flags")
-    if flags & _FLAG_TILED:
-        raise UnsupportedError("the picture is tiled, which format version 2 does not decode")
-    if flags & _FLAG_METADATA:
-        raise UnsupportedError("the file has metadata sections, which version 2 does not read")
-    if flags:
-        raise UnsupportedError(f"flags are {flags:#04x}; version 2 knows bits 0 and 1 only")
+
+
+@dataclass(frozen=True)
+class _Decoder:
+    """What the decoder byte says, and the custom architecture that may follow it.
+
+    Attributes:
+        offset: of the decoder byte.
+        custom: whether the architecture's fields are spelt out.
+        fields: of the architecture, those that depend neither on the picture nor on its size.
+        grids_follow: the numbers of grids are not those of the picture's size.
+        range_code: 0 to 3, see `givre.bitstream.sample_range`.
+    """
+
+    offset: int
+    custom: bool
+    fields: dict[str, int]
+    grids_follow: bool
+    range_code: int
+
+
+def _read_decoder(reader: ByteReader) -> _Decoder:
+    start = reader.position
+    value = reader.u8("decoder byte")
+    if value & _TILED:
+        raise UnsupportedError(f"the picture is tiled, which version {VERSION} does not decode")
+    if value & _METADATA:
+        raise UnsupportedError(
+            f"the file has metadata sections, which version {VERSION} does not read"
+        )
+    code = value & 7
+    if code == _CUSTOM:
+        custom = reader.take(len(_CUSTOM_FIELDS), "custom architecture")
+        fields = dict(zip(_CUSTOM_FIELDS, custom, strict=True))
+    else:
+        name = next((name for name, known in _ARCHITECTURE_CODES.items() if known == code), None)
+        if name is None:
+            raise UnsupportedError(
+                f"architecture code {code} at offset {start}; "
+                f"version {VERSION} knows 0 to 3 and {_CUSTOM}"
+            )
+        fields = {field: getattr(NAMED_POINTS[name], field) for field in _CUSTOM_FIELDS}
+    range_bits = value >> _RANGE_SHIFT & 3
+    return _Decoder(start, code == _CUSTOM, fields, bool(value & _GRIDS_FOLLOW), range_bits)
 
 
 def _read_pixel_format(reader: ByteReader) -> tuple[int, int]:
@@ -167,33 +217,41 @@ def _read_pixel_format(reader: ByteReader) -> tuple[int, int]:
     value = reader.u8("pixel format")
     depth_code = value >> 2 & 3
     if depth_code == _DEPTH_CODES[16]:
-        raise UnsupportedError("samples have 16 bits, which format version 2 does not decode")
+        raise UnsupportedError(f"samples have 16 bits, which version {VERSION} does not decode")
     if depth_code:
         raise UnsupportedError(f"depth code is {depth_code}; it must be 0 (8 bits)")
     return (value & 3) + 1, value >> 4
 
 
-def _read_architecture(reader: ByteReader, n_channels: int) -> Architecture:
+def _read_grids(reader: ByteReader, follow: bool, width: int, height: int) -> tuple[int, int]:
+    """Numbers of main and hyper grids, from the file or by the picture's size."""
+    default = default_grids(width, height)
+    if not follow:
+        return default
     start = reader.position
-    code = reader.u8("architecture")
-    custom = reader.take(len(_CUSTOM_FIELDS), "custom architecture") if code == _CUSTOM else b""
-    grids = reader.u8("grid counts")
-    picture = {"n_levels": grids & 15, "n_hyper": grids >> 4, "n_channels": n_channels}
+    value = reader.u8("grid counts")
+    found = value & 15, value >> 4
+    if found == default:
+        raise CorruptError(
+            f"the grid counts at offset {start} are those of the picture's size, "
+            "they must be left out"
+        )
+    return found
+
+
+def _architecture(decoder: _Decoder, grids: tuple[int, int], n_channels: int) -> Architecture:
+    n_levels, n_hyper = grids
     try:
-        if code == _CUSTOM:
-            arch = Architecture(**dict(zip(_CUSTOM_FIELDS, custom, strict=True)), **picture)
-        else:
-            for name, known in _ARCHITECTURE_CODES.items():
-                if code == known:
-                    return replace(NAMED_POINTS[name], **picture)
-            raise UnsupportedError(
-                f"architecture code {code} at offset {start}; version 2 knows 0 to 3 and 255"
-            )
+        arch = Architecture(
+            **decoder.fields, n_levels=n_levels, n_hyper=n_hyper, n_channels=n_channels
+        )
     except ValueError as error:
-        raise CorruptError(f"impossible architecture at offset {start}: {error}") from None
+        raise CorruptError(f"impossible architecture at offset {decoder.offset}: {error}") from None
     shorter = architecture_name(arch)
-    if shorter is not None:
-        raise CorruptError(f"the custom architecture at offset {start} must be coded as {shorter}")
+    if decoder.custom and shorter is not None:
+        raise CorruptError(
+            f"the custom architecture at offset {decoder.offset} must be coded as {shorter}"
+        )
     return arch
 
 
@@ -201,17 +259,19 @@ def read_header(reader: ByteReader) -> Header:
     """Read a header and leave the reader at the first byte after it.
 
     Raises NotGivreError for foreign bytes, TruncatedError if the header is not whole,
-    UnsupportedError for other versions, tiles, metadata, 16-bit samples and reserved bits, and
+    UnsupportedError for other versions, tiles, metadata, 16-bit samples and reserved codes, and
     CorruptError for values that no encoder writes. Allocates nothing that depends on a field.
     """
     start = reader.position
     _check_magic(reader)
-    _check_features(reader)
-    width = reader.varint("width")
-    height = reader.varint("height")
+    _check_version(reader)
+    decoder = _read_decoder(reader)
     n_channels, prior = _read_pixel_format(reader)
-    arch = _read_architecture(reader, n_channels)
-    samples = reader.take(2 * n_channels, "sample range")
+    width = reader.varint("width") + 1
+    height = reader.varint("height") + 1
+    grids = _read_grids(reader, decoder.grids_follow, width, height)
+    arch = _architecture(decoder, grids, n_channels)
+    low, high = read_range(reader, decoder.range_code, n_channels)
     parameter_bytes = reader.varint("length of the parameter section")
     latent_bytes = reader.varint("length of the latent section")
     pixel_crc = reader.u32("checksum of the samples")
@@ -221,8 +281,8 @@ def read_header(reader: ByteReader) -> Header:
             height=height,
             bit_depth=8,
             architecture=arch,
-            sample_low=tuple(samples[0::2]),
-            sample_high=tuple(samples[1::2]),
+            sample_low=low,
+            sample_high=high,
             parameter_bytes=parameter_bytes,
             latent_bytes=latent_bytes,
             pixel_crc=pixel_crc,

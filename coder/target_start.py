@@ -18,7 +18,7 @@ from givre.coder.screen_content import comparable_lmbda
 from givre.coder.settings import FitSettings
 from givre.models.architecture import tensor_specs
 
-_HEADER_BITS = 250.0
+_HEADER_BITS = 190.0
 
 
 def starting_lmbda(

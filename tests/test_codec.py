@@ -62,7 +62,7 @@ def test_report_says_what_the_file_is(fitted: tuple[Samples, Fit, Encoded]) -> N
     assert report.psnr_db == psnr_db(mean_squared_error(samples, decoded))
     sections = report.header_bytes + report.parameter_bytes + report.latent_bytes
     assert sections == len(data)
-    assert report.header_bytes <= 40
+    assert report.header_bytes <= 28
     assert report.psnr_db > 26
 
 

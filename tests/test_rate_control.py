@@ -312,7 +312,7 @@ def test_a_quality_next_to_that_of_a_constant_image_is_no_collapse() -> None:
 def test_a_size_filled_with_nothing_is_a_collapse() -> None:
     settings = replace(FAST, steps=_CONVERGED_STEPS)
     with pytest.raises(CollapseError, match="no better than a constant image"):
-        encode_to_goal(uniform_noise(), settings, Goal("size", 30))
+        encode_to_goal(uniform_noise(), settings, Goal("size", 23))
 
 
 def test_fit_without_start_from_an_image_meets_its_goal() -> None:
