@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from givre.bitstream.rangecoder import SymbolDecoder, SymbolEncoder
 from givre.bitstream.scales import PARAMETER_SCALES
+from givre.bitstream.side_information import (
+    Guesses,
+    read_side_information,
+    write_side_information,
+)
 from givre.models.architecture import Architecture, TensorSpec, group_names, tensor_specs
-
-N_EXPONENTS = 16
-"""Quantisation steps are 2^-q for q = 0 to N_EXPONENTS - 1."""
-
-_N_SCALES = len(PARAMETER_SCALES) - 1
 
 
 @dataclass(frozen=True)
@@ -41,31 +41,32 @@ def parameter_groups(arch: Architecture) -> Iterator[tuple[str, list[TensorSpec]
         yield group, [spec for spec in specs if spec.group == group]
 
 
-def write_groups(arch: Architecture, groups: Mapping[str, CodedGroup]) -> bytes:
-    """Code every group of `arch` as one message.
+def write_groups(arch: Architecture, groups: Mapping[str, CodedGroup], guesses: Guesses) -> bytes:
+    """Code every group of `arch` as one message; steps and scales are predicted by `guesses`.
 
-    Raises UsageError if an exponent or an integer is out of range.
+    Raises UsageError if an exponent, a scale index or an integer is out of range.
     """
     encoder = SymbolEncoder()
     for name in group_names(arch):
         group = groups[name]
         encoder.uniform(int(group.scale_index > 0), 2)
         if group.scale_index:
-            encoder.uniform(group.exponent, N_EXPONENTS)
-            encoder.uniform(group.scale_index - 1, _N_SCALES)
+            write_side_information(encoder, group.exponent, group.scale_index, guesses.get(name))
             encoder.parameters(group.integers, float(PARAMETER_SCALES[group.scale_index]))
     return encoder.to_bytes()
 
 
-def read_groups(arch: Architecture, data: bytes) -> dict[str, CodedGroup]:
-    """Decode every group of `arch`; CorruptError if the range coder refuses the data."""
+def read_groups(arch: Architecture, data: bytes, guesses: Guesses) -> dict[str, CodedGroup]:
+    """Decode every group of `arch`, with the guesses that it was coded with.
+
+    Raises CorruptError if the range coder refuses the data.
+    """
     decoder = SymbolDecoder(data)
     groups = {}
     for name, specs in parameter_groups(arch):
         n = sum(spec.size for spec in specs)
         if decoder.uniform(2):
-            exponent = decoder.uniform(N_EXPONENTS)
-            scale_index = decoder.uniform(_N_SCALES) + 1
+            exponent, scale_index = read_side_information(decoder, guesses.get(name))
             integers = decoder.parameters(n, float(PARAMETER_SCALES[scale_index]))
             groups[name] = CodedGroup(exponent, scale_index, integers)
         else:

@@ -9,8 +9,8 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from givre.bitstream.laplace_counts import symbol_bits
 from givre.bitstream.parameter_section import (
-    N_EXPONENTS,
     CodedGroup,
     parameter_groups,
     read_groups,
@@ -20,12 +20,12 @@ from givre.bitstream.parameter_section import (
 from givre.bitstream.priors import NO_PRIOR, Prior
 from givre.bitstream.rangecoder import PARAMETER_MAX
 from givre.bitstream.scales import PARAMETER_SCALES
+from givre.bitstream.side_information import N_EXPONENTS, side_bits
 from givre.errors import CorruptError, UsageError
 from givre.models.architecture import Architecture, TensorSpec
 from givre.models.exact.arithmetic import PARAMETER_BITS
 
 _N_SYMBOLS = 2 * PARAMETER_MAX + 1
-_PRECISION = 24
 
 
 @dataclass(frozen=True)
@@ -56,20 +56,6 @@ class QuantisedParameters:
         return values
 
 
-def leaky_laplace_cumulative(scale: float) -> NDArray[np.int64]:
-    """Cumulative counts C(-4095) = 0 to C(4096) = 2^24 of the parameter model, (8192,).
-
-    A symbol s has the probability (C(s + 1) - C(s)) / 2^24. It is the integral of the Laplace
-    density over [s - 1/2, s + 1/2], plus one count, so that no symbol is impossible.
-    """
-    boundaries = np.arange(-PARAMETER_MAX + 1, PARAMETER_MAX + 1) - 0.5
-    tail = 0.5 * np.exp(-np.abs(boundaries) / scale)
-    below = np.where(boundaries < 0, tail, 1 - tail)
-    free_weight = (1 << _PRECISION) - _N_SYMBOLS
-    inner = np.floor(free_weight * below).astype(np.int64) + np.arange(1, _N_SYMBOLS)
-    return np.concatenate([[0], inner, [1 << _PRECISION]])
-
-
 @cache
 def parameter_cost_table(scale_index: int) -> NDArray[np.float64]:
     """Bits of each integer of -4095 to 4095 under a scale of 0 to 63, (8191,), read only.
@@ -80,8 +66,8 @@ def parameter_cost_table(scale_index: int) -> NDArray[np.float64]:
         bits = np.full(_N_SYMBOLS, np.inf)
         bits[PARAMETER_MAX] = 0
     else:
-        counts = np.diff(leaky_laplace_cumulative(float(PARAMETER_SCALES[scale_index])))
-        bits = _PRECISION - np.log2(counts)
+        scale = float(PARAMETER_SCALES[scale_index])
+        bits = symbol_bits(-PARAMETER_MAX, PARAMETER_MAX, 0.0, scale)
     bits.setflags(write=False)
     return bits
 
@@ -92,11 +78,21 @@ def _cost_matrix() -> NDArray[np.float64]:
     return np.stack([parameter_cost_table(k) for k in range(1, len(PARAMETER_SCALES))], axis=1)
 
 
-def parameter_bits(integers: NDArray[np.int32]) -> tuple[float, int]:
-    """Bits of a group's integers under the best scale, and the index of that scale.
+def parameter_bits(
+    integers: NDArray[np.int32], side: NDArray[np.float64] | float = 0.0
+) -> tuple[float, int]:
+    """Bits of a group under the best scale, and the index of that scale.
 
-    `integers` has any shape, values -4095 to 4095, UsageError otherwise. Not counted are the bit
-    that each group takes to say whether it has any, and the 10 bits for step and scale if so.
+    Args:
+        integers: any shape, -4095 to 4095.
+        side: bits of the group's step and scale, (63,) by scale index less 1, from
+            `givre.bitstream.side_information.side_bits`; by default they are left out.
+
+    Returns:
+        Both are 0 for a group of zeros. The bit that each group takes to say whether it is one is
+        not counted.
+
+    Raises UsageError if an integer is out of range.
     """
     flat = integers.ravel()
     if not flat.any():
@@ -105,7 +101,7 @@ def parameter_bits(integers: NDArray[np.int32]) -> tuple[float, int]:
     if low < -PARAMETER_MAX or high > PARAMETER_MAX:
         raise UsageError(f"parameters are {low} to {high}, they must be within +-{PARAMETER_MAX}")
     histogram = np.bincount(flat - low).astype(np.float64)
-    bits = histogram @ _cost_matrix()[low + PARAMETER_MAX : high + PARAMETER_MAX + 1]
+    bits = histogram @ _cost_matrix()[low + PARAMETER_MAX : high + PARAMETER_MAX + 1] + side
     best = int(bits.argmin())
     return float(bits[best]), best + 1
 
@@ -124,7 +120,7 @@ def write_parameters(arch: Architecture, quantised: QuantisedParameters) -> byte
     wide = _too_wide(arch, quantised.prior, groups)
     if wide is not None:
         raise UsageError(wide)
-    return write_groups(arch, groups)
+    return write_groups(arch, groups, quantised.prior.guesses)
 
 
 def read_parameters(
@@ -140,7 +136,7 @@ def read_parameters(
     Raises CorruptError if the range coder refuses the data or if a parameter needs more than 16
     bits and a sign.
     """
-    groups = read_groups(arch, data)
+    groups = read_groups(arch, data, prior.guesses)
     wide = _too_wide(arch, prior, groups)
     if wide is not None:
         raise CorruptError(wide)
@@ -158,7 +154,8 @@ def _coded_group(group: str, specs: list[TensorSpec], quantised: QuantisedParame
         if shape != spec.shape:
             raise UsageError(f"{spec.name} has shape {shape}, it must be {spec.shape}")
     integers = np.concatenate([quantised.integers[spec.name].ravel() for spec in specs])
-    _, scale_index = parameter_bits(integers)
+    side = side_bits(exponent, quantised.prior.guesses.get(group))
+    _, scale_index = parameter_bits(integers, side)
     return CodedGroup(exponent if scale_index else 0, scale_index, integers.astype(np.int32))
 
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from givre.bitstream.header import architecture_name
 from givre.bitstream.parameter_section import read_groups, split_tensors
+from givre.bitstream.side_information import NO_GUESSES, PRIOR_GUESSES, Guesses
 from givre.errors import UnsupportedError, UsageError
 from givre.models.architecture import NAMED_POINTS, Architecture, TensorSpec, tensor_specs
 
@@ -55,6 +56,11 @@ class Prior:
     number: int
     integers: Mapping[str, NDArray[np.int32]] = field(default_factory=dict)
     exponents: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def guesses(self) -> Guesses:
+        """What predicts the steps and scales of the differences; nothing does without a prior."""
+        return NO_GUESSES if self.number == 0 else PRIOR_GUESSES
 
     def values(self, arch: Architecture) -> dict[str, NDArray[np.float64]]:
         """Tensor name to float64 array of the prior itself, exactly.
@@ -125,7 +131,7 @@ def build_prior(base_section: bytes, point: str, arch: Architecture, number: int
             "there are only priors for 7 levels or more with 4 hyper grids less"
         )
     base_arch = replace(NAMED_POINTS[point], **_BASE)
-    groups = read_groups(base_arch, base_section)
+    groups = read_groups(base_arch, base_section, NO_GUESSES)
     base = split_tensors(base_arch, groups)
     integers = {
         spec.name: _adapted(spec, base, extra)

@@ -30,11 +30,17 @@ class _Models:
         self.latent = stream.model.QuantizedLaplace(LATENT_MIN, LATENT_MAX)
         self.parameter = stream.model.QuantizedLaplace(-PARAMETER_MAX, PARAMETER_MAX)
         self.uniform: dict[int, Any] = {}
+        self.integer: dict[tuple[int, int], Any] = {}
 
     def uniform_of(self, size: int) -> Any:
         if size not in self.uniform:
             self.uniform[size] = stream.model.Uniform(size)
         return self.uniform[size]
+
+    def integer_of(self, low: int, high: int) -> Any:
+        if (low, high) not in self.integer:
+            self.integer[low, high] = stream.model.QuantizedLaplace(low, high)
+        return self.integer[low, high]
 
 
 class SymbolEncoder:
@@ -67,6 +73,14 @@ class SymbolEncoder:
         if not 0 <= value < size:
             raise UsageError(f"the value is {value}, it must be 0 to {size - 1}")
         self._encoder.encode(value, self._models.uniform_of(size))
+
+    def integer(self, value: int, low: int, high: int, mean: float, scale: float) -> None:
+        """Append one integer of low to high with the mean and scale of its Laplace model.
+
+        `low` is below `high`, the scale is positive. Raises UsageError for a value out of range.
+        """
+        symbols, model = np.array([value], np.int32), self._models.integer_of(low, high)
+        self._encode(symbols, model, np.array([mean], float), np.array([scale], float))
 
     def _encode(self, symbols: NDArray[np.int32], *model: Any) -> None:
         try:
@@ -147,6 +161,11 @@ class SymbolDecoder:
     def uniform(self, size: int) -> int:
         """Decode one value of 0 to size - 1."""
         return int(self._decode(self._models.uniform_of(size), 1)[0])
+
+    def integer(self, low: int, high: int, mean: float, scale: float) -> int:
+        """Decode one integer of low to high with the mean and scale of its Laplace model."""
+        model = self._models.integer_of(low, high)
+        return int(self._decode(model, np.array([mean], float), np.array([scale], float))[0])
 
     def _decode(self, *model: Any) -> NDArray[np.int32]:
         try:

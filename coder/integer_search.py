@@ -17,9 +17,6 @@ from numpy.typing import NDArray
 from givre.bitstream.parameters import parameter_bits, parameter_cost_table
 from givre.models.fused.integer_rounding import descend_rows, round_rows
 
-_GROUP_BITS = 10
-"""Bits that a group's step and scale take in the file."""
-
 _LEAST_GAIN = 1e-9
 _MAX_RESCALES = 4
 
@@ -37,6 +34,8 @@ class Lattice:
         steps: (P,), of each parameter.
         low: (P,), the smallest integer that each may have, at most 0.
         high: (P,), the largest, at least 0.
+        side: (n_groups, 63), bits of a group's step and scale if any of its integers is not 0, by
+            scale index less 1.
     """
 
     groups: Integers
@@ -44,6 +43,7 @@ class Lattice:
     steps: Doubles
     low: Integers
     high: Integers
+    side: Doubles
 
     def nearest(self, values: Doubles) -> Integers:
         """The closest integers that are allowed."""
@@ -52,20 +52,20 @@ class Lattice:
 
     def bits(self, integers: Integers) -> float:
         """Coded size of all groups, with their flags, steps and scales."""
-        total = float(self.n_groups)
-        for group in range(self.n_groups):
-            own = integers[self.groups == group].astype(np.int32)
-            if own.any():
-                total += parameter_bits(own)[0] + _GROUP_BITS
-        return total
+        return self.n_groups + sum(bits for bits, _ in self._coded(integers))
 
     def tables(self, integers: Integers) -> Doubles:
         """Bits (n_groups, 8191) of each integer under the scale that suits each group now."""
-        rows = []
-        for group in range(self.n_groups):
-            scale = parameter_bits(integers[self.groups == group].astype(np.int32))[1]
-            rows.append(parameter_cost_table(max(scale, 1)))  # a group of zeros may leave them
-        return np.stack(rows)
+        scales = [scale for _, scale in self._coded(integers)]
+        # A group of zeros may leave them.
+        return np.stack([parameter_cost_table(max(scale, 1)) for scale in scales])
+
+    def _coded(self, integers: Integers) -> list[tuple[float, int]]:
+        """Bits of each group, without its flag, and the index of its scale."""
+        return [
+            parameter_bits(integers[self.groups == group].astype(np.int32), side)
+            for group, side in enumerate(self.side)
+        ]
 
 
 def round_in_turn(

@@ -99,7 +99,10 @@ def _groups(specs: Sequence[TensorSpec], prior: Prior) -> list[Group]:
     sizes: dict[str, int] = {}
     for spec in specs:
         sizes[spec.group] = sizes.get(spec.group, 0) + spec.size
-    return [Group(name, size, prior.exponents.get(name, 0)) for name, size in sizes.items()]
+    exponents, guesses = prior.exponents, prior.guesses
+    return [
+        Group(name, size, exponents.get(name, 0), guesses.get(name)) for name, size in sizes.items()
+    ]
 
 
 def _tensors(specs: Sequence[TensorSpec], choice: Choice) -> dict[str, NDArray[np.int32]]:

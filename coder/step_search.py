@@ -19,8 +19,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from givre.bitstream.parameter_section import N_EXPONENTS
 from givre.bitstream.rangecoder import PARAMETER_MAX
+from givre.bitstream.side_information import N_EXPONENTS, GroupGuess, side_bits
 from givre.coder.decoder_cost import DecoderCost
 from givre.coder.integer_search import Doubles, Integers, Lattice, descend, round_in_turn
 from givre.models.exact.arithmetic import PARAMETER_BITS
@@ -62,11 +62,13 @@ class Group:
         name: as in `architecture.tensor_specs`.
         size: number of parameters.
         prior_exponent: the prior's values are multiples of 2^-prior_exponent.
+        guess: what predicts the group's step and scale in the file, if anything.
     """
 
     name: str
     size: int
     prior_exponent: int
+    guess: GroupGuess | None = None
 
 
 @dataclass(frozen=True)
@@ -256,4 +258,6 @@ class _Search:
         high = np.where(empty, 0, np.minimum(high, PARAMETER_MAX)).astype(np.int64)
         if (low > 0).any() or (high < 0).any():
             return None
-        return Lattice(self._index, len(self._groups), steps, low, high)
+        pairs = zip(exponents, self._groups, strict=True)
+        side = np.stack([side_bits(max(e, 0), group.guess) for e, group in pairs])
+        return Lattice(self._index, len(self._groups), steps, low, high, side)

@@ -13,7 +13,8 @@ import pytest
 from givre.bitstream.header import MAGIC, VERSION
 from givre.bitstream.priors import PRIOR_HASHES
 from givre.bitstream.scales import LATENT_SCALES, PARAMETER_SCALES
-from givre.models.architecture import NAMED_POINTS, group_names, tensor_specs
+from givre.bitstream.side_information import PRIOR_GUESSES, GroupGuess
+from givre.models.architecture import NAMED_POINTS, default_grids, group_names, tensor_specs
 from givre.models.exact.arithmetic import max_sum_bits
 from givre.models.geometry import context_offsets, wavefront_step
 
@@ -58,7 +59,8 @@ def test_wavefront_steps() -> None:
 def test_named_architectures() -> None:
     header = next(line for line in DOCUMENT.splitlines() if line.startswith("| code | name |"))
     fields = re.findall(r"`(\w+)`", header)
-    stated = {row[1]: [int(value) for value in row[2:]] for row in rows("[0-3]")}
+    points = [row for row in rows("[0-3]") if row[1] in NAMED_POINTS]
+    stated = {row[1]: [int(value) for value in row[2:]] for row in points}
     assert stated == {
         name: [getattr(point, field) for field in fields] for name, point in NAMED_POINTS.items()
     }
@@ -66,8 +68,27 @@ def test_named_architectures() -> None:
     assert rows("`version`")[0][2] == str(VERSION)
 
 
+def test_usual_grids() -> None:
+    table = re.search(r"<!-- usual-grids -->\n.*\n.*\n((?:\|.*\n)*)", DOCUMENT)
+    assert table is not None
+    spans = re.findall(r"\| (\d+) \.\. ([\d^]+) \| (\d+) \| (\d+) \|", table[1])
+    assert len(spans) == 3
+    for first, last, levels, hyper in spans:
+        for pixels in (int(first), 2**40 if "^" in last else int(last)):
+            assert default_grids(pixels, 1) == (int(levels), int(hyper))
+
+
+def test_guesses() -> None:
+    table = re.search(r"<!-- guesses -->\n.*\n.*\n((?:\|.*\n)*)", DOCUMENT)
+    assert table is not None
+    found = re.findall(r"\| `([\w.]+)` \| (\d+) \| (\d+) \|", table[1])
+    assert {name: GroupGuess(int(q), int(i)) for name, q, i in found} == PRIOR_GUESSES
+    assert tuple(name for name, _, _ in found) == group_names(NAMED_POINTS["hop"])
+
+
 def test_parameter_groups() -> None:
-    stated = {row[0]: row[-1] for row in rows(r"`(arm|ifce|upsampling|synthesis)\.[\w.]+`")}
+    tensors = rows(r"`(arm|ifce|upsampling|synthesis)\.[\w.]+\.(weight|bias)`")
+    stated = {row[0]: row[-1] for row in tensors if len(row) == 4}
     arch = NAMED_POINTS["hop"]
     found = {re.sub(r"\.\d+\.", ".#.", spec.name): spec.group for spec in tensor_specs(arch)}
     assert {re.sub(r"\.[ils]\.", ".#.", name): group for name, group in stated.items()} == found

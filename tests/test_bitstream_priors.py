@@ -19,6 +19,7 @@ from givre.bitstream.container import Container, pack, samples_crc, unpack
 from givre.bitstream.latents import write_latents
 from givre.bitstream.parameters import QuantisedParameters, read_parameters, write_parameters
 from givre.bitstream.priors import NO_PRIOR, PRIOR_HASHES, Prior, build_prior, load_prior
+from givre.bitstream.side_information import PRIOR_GUESSES
 from givre.coder.backends import BACKENDS
 from givre.coder.decoder import decode_samples, reconstruct
 from givre.coder.encoder import coded_latents
@@ -32,6 +33,7 @@ from givre.models.geometry import grids
 LOP = NAMED_POINTS["lop"]
 BASE = random_parameters(LOP, seed=5)
 SECTION = write_parameters(LOP, BASE)
+STABILISER = "synthesis.stabiliser"
 TINY = Architecture(2, 1, 2, 1, n_arm_hidden=1, ups_k_size=4, n_levels=4, n_hyper=1, n_channels=1)
 
 
@@ -116,8 +118,9 @@ def test_sums_end_at_sixteen_bits(base: int, r: int, difference: int, q: int) ->
 
 def test_a_sum_of_more_bits_is_corrupt() -> None:
     quantised = random_parameters(TINY, seed=1)
-    fine = replace(quantised, exponents=dict.fromkeys(quantised.exponents, 15))
-    data = write_parameters(TINY, fine)
+    fine = dict.fromkeys(quantised.exponents, 15)
+    quantised = replace(quantised, exponents=fine, prior=single_prior(TINY, 1, 0))
+    data = write_parameters(TINY, quantised)
     assert read_parameters(TINY, data, single_prior(TINY, 1, 0)).prior.number == 1
     with pytest.raises(
         CorruptError, match=r"of arm\.hidden must be less than 2\^16 steps of 2\^-15"
@@ -144,6 +147,21 @@ def test_random_sections_decode_or_are_corrupt(data: bytes, integer: int, expone
         steps = decoded.values(TINY)[spec.name] * 2.0**finest
         assert np.array_equal(steps, np.rint(steps))
         assert np.abs(steps).max() < 2**16
+
+
+def test_steps_and_scales_are_predicted_where_there_is_a_prior() -> None:
+    """As docs/FORMAT.md has it, by the number alone and with the same guesses for all."""
+    assert NO_PRIOR.guesses == {}
+    assert Prior(1).guesses is Prior(15).guesses is PRIOR_GUESSES
+    quantised = at_prior(LOP, load_prior(LOP, 2))
+    quantised.integers["synthesis.stabiliser.weight"][0, 0] = 20
+    usual = {**quantised.exponents, STABILISER: PRIOR_GUESSES[STABILISER].exponent}
+    far = {**usual, STABILISER: 0}
+    sizes = [
+        len(write_parameters(LOP, replace(quantised, exponents=exponents)))
+        for exponents in (usual, far)
+    ]
+    assert sizes[0] < sizes[1]
 
 
 def test_a_prior_of_other_shapes_is_refused() -> None:

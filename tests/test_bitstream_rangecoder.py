@@ -139,6 +139,21 @@ def test_parameter_and_uniform_messages_equal_the_reference() -> None:
         assert decoder.uniform(size) == size - 1
 
 
+@pytest.mark.parametrize(("low", "high", "scale"), [(0, 15, 1.0), (1, 63, 4.0), (-3, 4, 0.3)])
+def test_messages_of_single_integers_equal_the_reference(low: int, high: int, scale: float) -> None:
+    for mean in range(low, high + 1):
+        values = [low, high, mean, *range(low, high + 1, 2)]
+        encoder = SymbolEncoder()
+        for value in values:
+            encoder.integer(value, low, high, mean, scale)
+        data = encoder.to_bytes()
+        assert data == reference_message(
+            [laplace_interval(value, low, high, float(mean), scale) for value in values]
+        )
+        decoder = SymbolDecoder(data)
+        assert [decoder.integer(low, high, mean, scale) for _ in values] == values
+
+
 def test_golden_message() -> None:
     encoder = SymbolEncoder()
     encoder.uniform(5, 16)
@@ -225,7 +240,9 @@ def test_models_do_not_depend_on_the_last_bits_of_the_exponential() -> None:
     """An exp that is off by 4 units in the last place yields the same counts, everywhere."""
     latent = np.arange(1, 128 * 256) / 256, LATENT_SCALES, TOTAL - 128
     parameter = np.arange(PARAMETER_MAX) + 0.5, PARAMETER_SCALES[1:], TOTAL - 8191
-    for distance, scales, weight in (latent, parameter):
+    exponent = np.arange(15) + 0.5, np.array([1.0]), TOTAL - 16
+    scale_index = np.arange(62) + 0.5, np.array([4.0]), TOTAL - 63
+    for distance, scales, weight in (latent, parameter, exponent, scale_index):
         for scale in scales:
             tail = 0.5 * np.exp(-distance / scale)
             below, above = tail * (1 - 2.0**-50), tail * (1 + 2.0**-50)
@@ -249,6 +266,12 @@ def test_parameters_out_of_range(integer: int) -> None:
 def test_uniform_out_of_range(value: int) -> None:
     with pytest.raises(UsageError, match="it must be 0 to 15"):
         SymbolEncoder().uniform(value, 16)
+
+
+@pytest.mark.parametrize("value", [0, 64])
+def test_single_integers_out_of_range(value: int) -> None:
+    with pytest.raises(UsageError, match=f"symbols of {value} to {value} exceed their range"):
+        SymbolEncoder().integer(value, 1, 63, 5, 4.0)
 
 
 def test_a_final_zero_byte_is_corrupt() -> None:

@@ -11,21 +11,33 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from givre.bitstream.laplace_counts import cumulative_counts
 from givre.bitstream.latents import LatentReader, write_latents
+from givre.bitstream.parameter_section import CodedGroup, read_groups, write_groups
 from givre.bitstream.parameters import (
     QuantisedParameters,
-    leaky_laplace_cumulative,
     parameter_bits,
     parameter_cost_table,
     read_parameters,
     write_parameters,
 )
-from givre.bitstream.rangecoder import PARAMETER_MAX, SymbolEncoder
+from givre.bitstream.priors import NO_PRIOR, Prior
+from givre.bitstream.rangecoder import PARAMETER_MAX, SymbolDecoder, SymbolEncoder
 from givre.bitstream.scales import LATENT_SCALES, PARAMETER_SCALES
+from givre.bitstream.side_information import (
+    NO_GUESSES,
+    PRIOR_GUESSES,
+    GroupGuess,
+    read_side_information,
+    side_bits,
+    write_side_information,
+)
 from givre.errors import CorruptError, UsageError
 from givre.models.architecture import NAMED_POINTS, Architecture, group_names, tensor_specs
 
 TINY = Architecture(2, 1, 2, 1, n_arm_hidden=1, ups_k_size=4, n_levels=4, n_hyper=1, n_channels=1)
+ZERO_PRIOR = Prior(1)
+"""A prior of zero, under which steps and scales are predicted nevertheless."""
 
 
 def rounded(values: np.ndarray) -> np.ndarray:
@@ -83,10 +95,11 @@ def test_scale_tables_cannot_be_changed() -> None:
 
 @pytest.mark.parametrize("name", NAMED_POINTS)
 @pytest.mark.parametrize("spread", [0.1, 12.0, 5000.0])
-def test_parameters_come_back(name: str, spread: float) -> None:
+@pytest.mark.parametrize("prior", [NO_PRIOR, ZERO_PRIOR], ids=["uniform", "predicted"])
+def test_parameters_come_back(name: str, spread: float, prior: Prior) -> None:
     arch = NAMED_POINTS[name]
-    quantised = random_parameters(arch, 1, spread)
-    decoded = read_parameters(arch, write_parameters(arch, quantised))
+    quantised = replace(random_parameters(arch, 1, spread), prior=prior)
+    decoded = read_parameters(arch, write_parameters(arch, quantised), prior)
     assert decoded.exponents == coded_exponents(arch, quantised)
     assert list(decoded.integers) == [spec.name for spec in tensor_specs(arch)]
     for spec in tensor_specs(arch):
@@ -135,14 +148,116 @@ def test_golden_parameter_section() -> None:
         for spec in tensor_specs(TINY)
     }
     exponents = {group: i for i, group in enumerate(group_names(TINY))}
-    data = write_parameters(TINY, QuantisedParameters(integers, exponents))
-    assert data.hex() == GOLDEN_PARAMETERS
+    quantised = QuantisedParameters(integers, exponents)
+    assert write_parameters(TINY, quantised).hex() == GOLDEN_PARAMETERS
+    predicted = replace(quantised, prior=ZERO_PRIOR)
+    assert write_parameters(TINY, predicted).hex() == GOLDEN_PREDICTED
 
 
 GOLDEN_PARAMETERS = (
     "8392c8f06b474ccb40d7087a90330bb09db52a14dab2aa6bdf532f02bf191caf8dbc361053e472d517187"
     "94c2cd7a9eda55d22a76962d5b4667be9174dd16f4a8768c3246a9f99fdfd161b4eb5cae6004083a09363cb"
 )
+GOLDEN_PREDICTED = (
+    "81ee132f6555ab049622373e46cb0bf6392cea7a8a8f7bb08fe6ec7a0e17988b33abd4a7bdeac19510a28700"
+    "d44ef812008aaa31a6bd7c94f8a1456c2afd4175fddaf9ec0ee1ece1b86733472067d048056d6ccd7de52dbcf"
+    "65ae880"
+)
+
+
+# --- side information ---------------------------------------------------------------------------
+
+GUESSES = [None, *PRIOR_GUESSES.values(), GroupGuess(0, 1), GroupGuess(15, 63)]
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 15), st.integers(1, 63), st.sampled_from(GUESSES)), max_size=20
+    )
+)
+def test_side_information_comes_back(
+    groups: list[tuple[int, int, GroupGuess | None]],
+) -> None:
+    encoder = SymbolEncoder()
+    for group in groups:
+        write_side_information(encoder, *group)
+    decoder = SymbolDecoder(encoder.to_bytes())
+    for exponent, scale_index, guess in groups:
+        assert read_side_information(decoder, guess) == (exponent, scale_index)
+
+
+@pytest.mark.parametrize("guess", GUESSES)
+def test_side_information_costs_what_the_range_coder_spends(guess: GroupGuess | None) -> None:
+    for exponent in range(16):
+        encoder = SymbolEncoder()
+        for scale_index in range(1, 64):
+            write_side_information(encoder, exponent, scale_index, guess)
+        bits = side_bits(exponent, guess)
+        assert bits.shape == (63,)
+        assert abs(len(encoder.to_bytes()) - bits.sum() / 8) <= 2
+        with pytest.raises(ValueError, match="read-only"):
+            bits[0] = 0
+
+
+def test_what_was_guessed_costs_less_than_half() -> None:
+    """Four bits and a half, against ten without a guess; nothing is impossible."""
+    assert side_bits(3, None) == pytest.approx(math.log2(16 * 63))
+    for guess in PRIOR_GUESSES.values():
+        bits = np.stack([side_bits(exponent, guess) for exponent in range(16)])
+        assert bits[guess.exponent, guess.scale_index - 1] == pytest.approx(4.43, abs=0.01)
+        assert (bits.argmin(axis=0) == guess.exponent).all()
+        assert bits.max() < 48
+        assert np.exp2(-bits).sum() == pytest.approx(1, abs=1e-9)
+
+
+def test_there_is_a_guess_for_every_group() -> None:
+    assert set(PRIOR_GUESSES) == {g for arch in NAMED_POINTS.values() for g in group_names(arch)}
+    with pytest.raises(TypeError):
+        PRIOR_GUESSES["arm.bias"] = GroupGuess(0, 1)  # type: ignore[index]
+
+
+@pytest.mark.parametrize(("exponent", "scale_index"), [(-1, 5), (16, 5), (3, 0), (3, 64)])
+@pytest.mark.parametrize("guess", [None, GroupGuess(4, 5)])
+def test_side_information_out_of_range(
+    exponent: int, scale_index: int, guess: GroupGuess | None
+) -> None:
+    with pytest.raises(UsageError, match=r"must be|exceed their range"):
+        write_side_information(SymbolEncoder(), exponent, scale_index, guess)
+
+
+def test_the_scale_is_the_cheapest_with_its_own_bits() -> None:
+    integers = np.array([3, -1, 0, 2], np.int32)
+    alone = parameter_bits(integers)[1]
+    costs = [parameter_cost_table(k)[integers + PARAMETER_MAX].sum() for k in range(1, 64)]
+    side = side_bits(5, GroupGuess(5, alone + 12))
+    bits, scale_index = parameter_bits(integers, side)
+    assert scale_index == 1 + int(np.argmin(costs + side)) > alone
+    assert bits == pytest.approx(min(costs + side), rel=1e-12)
+    assert parameter_bits(np.zeros(3, np.int32), side) == (0.0, 0)
+
+
+def test_groups_are_read_with_the_guesses_they_were_written_with() -> None:
+    groups = {
+        name: CodedGroup(i, 5 * i + 1, np.array([i - 6] * n, np.int32))
+        for i, (name, n) in enumerate(group_sizes(TINY).items())
+    }
+    for guesses in (NO_GUESSES, PRIOR_GUESSES, {"arm.bias": GroupGuess(1, 6)}):
+        decoded = read_groups(TINY, write_groups(TINY, groups, guesses), guesses)
+        for name, group in groups.items():
+            found = decoded[name]
+            assert (found.exponent, found.scale_index) == (group.exponent, group.scale_index)
+            assert np.array_equal(found.integers, group.integers)
+
+
+def group_sizes(arch: Architecture) -> dict[str, int]:
+    """Parameters of each group, in the order of the file."""
+    return {
+        group: sum(spec.size for spec in tensor_specs(arch) if spec.group == group)
+        for group in group_names(arch)
+    }
+
+
+# --- sizes and ranges ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("integer", [-4096, 4096, 2**20])
@@ -172,10 +287,10 @@ def test_missing_and_misshapen_tensors() -> None:
         write_parameters(TINY, replace(quantised, integers=missing))
 
 
-@given(st.binary(max_size=60))
-def test_random_parameter_sections_decode_or_are_corrupt(data: bytes) -> None:
+@given(st.binary(max_size=60), st.sampled_from([NO_PRIOR, ZERO_PRIOR]))
+def test_random_parameter_sections_decode_or_are_corrupt(data: bytes, prior: Prior) -> None:
     try:
-        decoded = read_parameters(TINY, data)
+        decoded = read_parameters(TINY, data, prior)
     except CorruptError:
         return
     assert all(np.abs(tensor).max() <= PARAMETER_MAX for tensor in decoded.integers.values())
@@ -195,9 +310,12 @@ def test_costs_are_those_of_the_range_coder(scale_index: int) -> None:
 
 
 def test_cumulative_counts_are_a_proper_model() -> None:
-    for scale in PARAMETER_SCALES[1:]:
-        counts = leaky_laplace_cumulative(float(scale))
-        assert counts.shape == (8192,)
+    models = [(-4095, 4095, 0, float(scale)) for scale in PARAMETER_SCALES[1:]]
+    models += [(0, 15, mean, 1.0) for mean in range(16)]
+    models += [(1, 63, mean, 4.0) for mean in range(1, 64)]
+    for low, high, mean, scale in models:
+        counts = cumulative_counts(low, high, mean, scale)
+        assert counts.shape == (high - low + 2,)
         assert (counts[0], counts[-1]) == (0, 1 << 24)
         assert np.diff(counts).min() >= 1
 
@@ -214,12 +332,14 @@ def test_parameter_bits_finds_the_best_scale(seed: int, spread: float) -> None:
     assert bits == pytest.approx(min(costs), rel=1e-12)
 
 
-def test_parameter_section_has_the_size_that_parameter_bits_says() -> None:
+@pytest.mark.parametrize("prior", [NO_PRIOR, ZERO_PRIOR], ids=["uniform", "predicted"])
+def test_parameter_section_has_the_size_that_parameter_bits_says(prior: Prior) -> None:
     arch = NAMED_POINTS["hop"]
-    quantised = random_parameters(arch, 4, 20.0)
-    bits = (1 + math.log2(16 * 63)) * len(group_names(arch))
-    for group in group_names(arch):
-        bits += parameter_bits(joined(arch, quantised, group))[0]
+    quantised = replace(random_parameters(arch, 4, 20.0), prior=prior)
+    bits = float(len(group_names(arch)))
+    for group, exponent in quantised.exponents.items():
+        side = side_bits(exponent, prior.guesses.get(group))
+        bits += parameter_bits(joined(arch, quantised, group), side)[0]
     assert abs(len(write_parameters(arch, quantised)) - bits / 8) <= 2
 
 

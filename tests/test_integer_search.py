@@ -12,15 +12,17 @@ import torch
 
 from givre.bitstream.parameters import parameter_bits, parameter_cost_table
 from givre.bitstream.rangecoder import PARAMETER_MAX
+from givre.bitstream.side_information import GroupGuess, side_bits
 from givre.coder.integer_search import Doubles, Integers, Lattice, descend, round_in_turn
 
 SEEDS = range(24)
 NO_BITS = np.zeros((1, 2 * PARAMETER_MAX + 1))
+SIDE = np.stack([side_bits(3, None), side_bits(1, None), side_bits(0, GroupGuess(1, 8))])
 
 
 def plain_lattice(n: int, limit: int = 8) -> Lattice:
     """One group of n parameters with the step 1."""
-    return Lattice(np.zeros(n, int), 1, np.ones(n), np.full(n, -limit), np.full(n, limit))
+    return Lattice(np.zeros(n, int), 1, np.ones(n), np.full(n, -limit), np.full(n, limit), SIDE[:1])
 
 
 def nothing(values: Doubles) -> Doubles:
@@ -78,23 +80,26 @@ def grouped_case(seed: int) -> Case:
     steps, limits = np.array([0.5, 0.125, 1.0])[groups], np.array([3, 40, 0])[groups]
     roots = rng.normal(size=(n, n))
     matrix = torch.from_numpy((roots @ roots.T + 0.5 * np.eye(n)) * 20)
-    return Case(matrix, 1.5 * rng.normal(size=n), Lattice(groups, 3, steps, -limits, limits))
+    return Case(matrix, 1.5 * rng.normal(size=n), Lattice(groups, 3, steps, -limits, limits, SIDE))
 
 
 # --- the lattice --------------------------------------------------------------------------------
 
 
 def test_bits_are_those_of_the_file() -> None:
-    """A bit for each group, and for one that is not empty ten for step and scale."""
-    lattice = replace(plain_lattice(7), groups=np.array([0, 0, 0, 1, 1, 2, 2]), n_groups=3)
+    """A bit for each group, and for one that is not empty those of its step and scale."""
+    groups = np.array([0, 0, 0, 1, 1, 2, 2])
+    lattice = replace(plain_lattice(7), groups=groups, n_groups=3, side=SIDE)
     integers = np.array([3, 0, -2, 0, 0, 0, 1])
-    first, last = (parameter_bits(np.array(i, np.int32))[0] for i in ([3, 0, -2], [0, 1]))
-    assert lattice.bits(integers) == pytest.approx(3 + (10 + first) + (10 + last), rel=1e-12)
+    first = parameter_bits(np.array([3, 0, -2], np.int32))[0] + np.log2(16 * 63)
+    last = parameter_bits(np.array([0, 1], np.int32), SIDE[2])[0]
+    assert lattice.bits(integers) == pytest.approx(3 + first + last, rel=1e-12)
     assert lattice.bits(np.zeros(7, np.int64)) == 3
 
 
 def test_tables_are_of_the_scale_that_suits_each_group() -> None:
-    lattice = replace(plain_lattice(5), groups=np.array([0, 0, 0, 1, 1]), n_groups=2)
+    groups = np.array([0, 0, 0, 1, 1])
+    lattice = replace(plain_lattice(5), groups=groups, n_groups=2, side=SIDE[:2])
     integers = np.array([300, -20, 4, 0, 0])
     tables = lattice.tables(integers)
     assert tables.shape == (2, 2 * PARAMETER_MAX + 1)
@@ -113,6 +118,7 @@ def test_nearest_rounds_and_clips() -> None:
         steps=np.array([0.25, 0.25, 1.0, 1.0, 1.0]),
         low=np.array([-8, -8, -2, -2, 0]),
         high=np.array([8, 8, 1, 1, 0]),
+        side=SIDE[:1],
     )
     found = lattice.nearest(np.array([0.8, -0.4, 7.0, -7.0, 3.0]))
     assert found.tolist() == [3, -2, 1, -2, 0]
@@ -159,7 +165,7 @@ def test_what_is_left_of_the_values_is_the_least_of_the_quadratic() -> None:
     """With a fine second step the second parameter ends where the first one's error wants it."""
     curvature = torch.tensor([[50.0, 3.0], [3.0, 1.0]], dtype=torch.float64)
     steps, limit = np.array([1.0, 2.0**-10]), np.array([4000, 4000])
-    lattice = Lattice(np.zeros(2, int), 1, steps, -limit, limit)
+    lattice = Lattice(np.zeros(2, int), 1, steps, -limit, limit, SIDE[:1])
     values = np.array([0.3, 0.7])
     first, second = round_in_turn(curvature, nothing(values), values, lattice, NO_BITS) * steps
     assert first == 0
@@ -223,7 +229,7 @@ def test_descent_never_raises_the_cost(make: Callable[[int], Case]) -> None:
         assert case.cost(found) <= case.cost(start)
         tables = lattice.tables(start)
         fields = (lattice.groups, lattice.n_groups, lattice.steps, lattice.low, lattice.high)
-        fixed = replace(case, lattice=FixedLattice(*fields, tables))
+        fixed = replace(case, lattice=FixedLattice(*fields, lattice.side, tables))
         found = fixed.descended(start)
         assert fixed.table_cost(found, tables) <= fixed.table_cost(start, tables)
         moved += found.tolist() != start.tolist()

@@ -19,6 +19,7 @@ from givre.bitstream.parameters import (
     write_parameters,
 )
 from givre.bitstream.rangecoder import PARAMETER_MAX
+from givre.bitstream.side_information import GroupGuess, side_bits
 from givre.coder.decoder_cost import DecoderCost, Doubles
 from givre.coder.encoder import write_fit
 from givre.coder.fit import Fit
@@ -82,7 +83,8 @@ class Bowl:
         bits = 0.5 * off @ self.curvature @ off
         for group in range(len(self.groups)):
             own = integers[self.index == group].astype(np.int32)
-            bits += 1 + (10 + parameter_bits(own)[0] if own.any() else 0)
+            side = side_bits(max(exponents[group], 0), self.groups[group].guess)
+            bits += 1 + parameter_bits(own, side)[0]
         return float(bits)
 
 
@@ -114,7 +116,10 @@ def bowl(
 
     model = Parameters(by_name(start))
     decoder_cost = DecoderCost(model, names, by_name(base), cost, 1.0)  # type: ignore[arg-type]
-    groups = [Group(name, 10, prior_exponent) for name in names]
+    guesses = [None, GroupGuess(7, 10), GroupGuess(2, 9)]
+    groups = [
+        Group(name, 10, prior_exponent, guess) for name, guess in zip(names, guesses, strict=False)
+    ]
     return Bowl(curvature, best, index, groups, decoder_cost)
 
 
