@@ -9,32 +9,41 @@ import sys
 from pathlib import Path
 
 from givre.bitstream.container import read_prefix, unpack
+from givre.bitstream.header import architecture_name
 from givre.bitstream.parameters import read_parameters
 from givre.bitstream.priors import load_prior
-from givre.models.architecture import group_names
+from givre.bitstream.sample_range import range_code
+from givre.bitstream.varint import encode_varint
+from givre.models.architecture import default_grids, group_names
 
 
 def fields(data: bytes) -> list[tuple[int, str]]:
     """(length, meaning) of every field of a file of a named architecture, in order."""
     header = read_prefix(data)
-    channels = header.architecture.n_channels
-    found = [(4, "magic number"), (1, "version"), (1, "flags: none")]
-    for name, value in (("width", header.width), ("height", header.height)):
-        found.append((1 + (value > 127) + (value > 16383), f"{name} {value}"))
+    arch = header.architecture
+    grids = arch.n_levels, arch.n_hyper
+    usual = grids == default_grids(header.width, header.height)
+    code = range_code(header.sample_low, header.sample_high, header.bit_depth)
     prior = f"prior {header.prior}" if header.prior else "no prior"
-    found.append((1, f"pixel format: {channels} channels, {header.bit_depth} bits, {prior}"))
-    found.append((1, "architecture"))
-    levels, hyper = header.architecture.n_levels, header.architecture.n_hyper
-    found.append((1, f"grids: {levels} levels, {hyper} hyper-latents"))
-    for c in range(channels):
-        low, high = header.sample_low[c], header.sample_high[c]
-        found.append((2, f"channel {c}: samples {low} to {high}"))
+    found = [
+        (3, "magic number"),
+        (1, "version"),
+        (1, f"decoder: {architecture_name(arch)}, {'usual' if usual else 'other'} grids, "
+            f"range code {code}"),
+        (1, f"pixel format: {arch.n_channels} channels, {header.bit_depth} bits, {prior}"),
+        (len(encode_varint(header.width - 1)), f"width {header.width}, less 1"),
+        (len(encode_varint(header.height - 1)), f"height {header.height}, less 1"),
+    ]  # fmt: skip
+    if not usual:
+        found.append((1, f"grids: {grids[0]} levels, {grids[1]} hyper-latents"))
+    for c, (low, high) in enumerate(zip(header.sample_low, header.sample_high, strict=True)):
+        if code:
+            found.append((code, f"channel {c}: samples {low} to {high}"))
     for name, length in (
         ("parameter", header.parameter_bytes),
         ("latent", header.latent_bytes),
     ):
-        size = 1 + (length > 127) + (length > 16383)
-        found.append((size, f"{name} section: {length} bytes"))
+        found.append((len(encode_varint(length)), f"{name} section: {length} bytes"))
     found.append((4, f"CRC-32 of the samples, {header.pixel_crc:08x}"))
     found.append((header.parameter_bytes, "parameter section"))
     found.append((header.latent_bytes, "latent section"))

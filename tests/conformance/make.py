@@ -32,24 +32,29 @@ from givre.bitstream.parameters import QuantisedParameters, write_parameters
 from givre.coder.decoder import decode_samples, reconstruct
 from givre.coder.encoder import coded_latents, encode_samples
 from givre.coder.settings import FitSettings
-from givre.models.architecture import Architecture
+from givre.models.architecture import NAMED_POINTS, Architecture
 from givre.models.exact.numpy_backend import NumpyBackend
 
 
 def synthetic(
-    arch: Architecture, size: tuple[int, int], quantised: QuantisedParameters, latents: list
+    arch: Architecture,
+    size: tuple[int, int],
+    quantised: QuantisedParameters,
+    latents: list,
+    samples: tuple[int, int] = (3, 250),
 ) -> bytes:
-    """A stream with given parameters and latents, whatever picture they make."""
-    header = header_for(arch, *size)
+    """A stream with given parameters, latents and range, whatever picture they make."""
+    low, high = ((end,) * arch.n_channels for end in samples)
+    header = replace(header_for(arch, *size), sample_low=low, sample_high=high)
     backend = NumpyBackend(arch, quantised.values(arch))
     parameters = write_parameters(arch, quantised)
     section = write_latents(coded_latents(backend, header, latents))
-    samples = reconstruct(backend, header, latents, 1)
+    decoded = reconstruct(backend, header, latents, 1)
     header = replace(
         header,
         parameter_bytes=len(parameters),
         latent_bytes=len(section),
-        pixel_crc=samples_crc(samples),
+        pixel_crc=samples_crc(decoded),
         prior=quantised.prior.number,
     )
     return pack(Container(header, parameters, section))
@@ -76,6 +81,11 @@ def streams() -> dict[str, bytes]:
         quantised, latents = random_parameters(arch, seed=size[0]), random_latents(arch, *size, 1)
         label = f"random-{name}-{size[0]}x{size[1]}x{channels}"
         found[label] = synthetic(arch, size, quantised, latents)
+    for low, high in [(0, 255), (5, 201)]:
+        arch = replace(NAMED_POINTS["mop"], n_channels=2)
+        quantised, latents = random_parameters(arch, seed=low), random_latents(arch, 26, 19, low)
+        stream = synthetic(arch, (26, 19), quantised, latents, (low, high))
+        found[f"range-{low}-{high}-mop-26x19x2"] = stream
     for exponent in (0, 8, 15):
         arch = architecture("hop", levels=7)
         quantised = extreme_parameters(arch, exponent, seed=exponent)
