@@ -17,10 +17,8 @@ from dataclasses import dataclass, replace
 from math import exp, log
 from pathlib import Path
 
-import numpy as np
 import tables
-from numpy.typing import NDArray
-from PIL import Image
+from crops import thumbnail
 
 from givre.coder.choose_settings import FitChoices, new_settings
 
@@ -39,21 +37,6 @@ class Job:
     way: str
     lmbda: float
     steps: int
-
-
-def thumbnail(path: Path, width: int, height: int) -> NDArray[np.uint8]:
-    """The centre of an image made smaller, (height, width, 3), as RGB.
-
-    Raises ValueError for an image that would have to be made larger.
-    """
-    with Image.open(path) as image:
-        scale = max(width / image.width, height / image.height)
-        if scale > 1:
-            raise ValueError(f"{path} is smaller than {width}x{height} pixels")
-        size = (max(width, round(image.width * scale)), max(height, round(image.height * scale)))
-        small = np.asarray(image.convert("RGB").resize(size, Image.Resampling.LANCZOS))
-    top, left = (small.shape[0] - height) // 2, (small.shape[1] - width) // 2
-    return np.ascontiguousarray(small[top : top + height, left : left + width])
 
 
 def run(job: Job) -> dict[str, object]:

@@ -119,32 +119,31 @@ def _decoder_bytes(header: Header) -> bytes:
     code = _CUSTOM if name is None else _ARCHITECTURE_CODES[name]
     ranges = range_code(header.sample_low, header.sample_high, header.bit_depth)
     code |= ranges << _RANGE_SHIFT
-    code |= _GRIDS_FOLLOW * bool(_grid_bytes(header))
+    code |= _GRIDS_FOLLOW * (not _has_usual_grids(header))
     code |= _TILED * (header.tile_size is not None) | _METADATA * header.has_metadata
     return bytes([code, *(getattr(arch, field) for field in _CUSTOM_FIELDS if name is None)])
 
 
-def _grid_bytes(header: Header) -> bytes:
-    """Numbers of grids, unless they are those of the picture's size."""
-    grids = header.architecture.n_levels, header.architecture.n_hyper
-    if grids == default_grids(header.width, header.height):
-        return b""
-    return bytes([grids[0] | grids[1] << 4])
+def _has_usual_grids(header: Header) -> bool:
+    """Whether the numbers of grids are those of the picture's size, and left out."""
+    arch = header.architecture
+    return (arch.n_levels, arch.n_hyper) == default_grids(header.width, header.height)
 
 
 def write_header(header: Header) -> bytes:
     """Serialise a header; `docs/FORMAT.md` gives the layout."""
-    n_channels, depth_code = header.architecture.n_channels, _DEPTH_CODES[header.bit_depth]
+    arch, depth_code = header.architecture, _DEPTH_CODES[header.bit_depth]
     parts = [
         MAGIC,
         bytes([VERSION]),
         _decoder_bytes(header),
-        bytes([(n_channels - 1) | depth_code << 2 | header.prior << 4]),
+        bytes([(arch.n_channels - 1) | depth_code << 2 | header.prior << 4]),
         encode_varint(header.width - 1),
         encode_varint(header.height - 1),
-        _grid_bytes(header),
-        write_range(header.sample_low, header.sample_high, header.bit_depth),
     ]
+    if not _has_usual_grids(header):
+        parts.append(bytes([arch.n_levels | arch.n_hyper << 4]))
+    parts.append(write_range(header.sample_low, header.sample_high, header.bit_depth))
     if header.tile_size is not None:
         parts.append(encode_varint(header.tile_size))
     parts += [

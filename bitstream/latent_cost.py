@@ -5,25 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from givre.bitstream.laplace_counts import PRECISION, counts_below
 from givre.bitstream.scales import LATENT_SCALES
 from givre.models.geometry import LATENT_MAX, LATENT_MIN
-
-_PRECISION = 24
-_N_SYMBOLS = LATENT_MAX - LATENT_MIN + 1
-
-
-def _counts_below(
-    symbols: NDArray[np.int64], mean: NDArray[np.float64], scale: NDArray[np.float64]
-) -> NDArray[np.int64]:
-    """C(s): counts of the symbols below each of `symbols`, which are -64 to 64."""
-    distance = symbols - 0.5 - mean
-    tail = 0.5 * np.exp(-np.abs(distance) / scale)
-    below = np.where(distance <= 0, tail, 1 - tail)
-    counts: NDArray[np.int64] = np.floor(((1 << _PRECISION) - _N_SYMBOLS) * below).astype(np.int64)
-    counts += symbols - LATENT_MIN
-    counts[symbols == LATENT_MIN] = 0
-    counts[symbols == LATENT_MAX + 1] = 1 << _PRECISION
-    return counts
 
 
 def latent_bits(
@@ -45,6 +29,7 @@ def latent_bits(
     """
     first = symbols.astype(np.int64)
     scale = LATENT_SCALES[scale_index]
-    counts = _counts_below(first + 1, mean, scale) - _counts_below(first, mean, scale)
-    bits: NDArray[np.float64] = _PRECISION - np.log2(counts)
+    below = counts_below(first, LATENT_MIN, LATENT_MAX, mean, scale)
+    up_to = counts_below(first + 1, LATENT_MIN, LATENT_MAX, mean, scale)
+    bits: NDArray[np.float64] = PRECISION - np.log2(up_to - below)
     return bits

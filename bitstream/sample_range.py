@@ -1,6 +1,6 @@
 """The samples that the outputs 0 and 1 of the synthesis stand for, in as few bytes as there are.
 
-Pictures that use the whole range, or all but a little of it, are by far the most frequent.
+Many pictures use the whole range, or all but a little of it; the others spell theirs out.
 """
 
 from __future__ import annotations

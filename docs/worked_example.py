@@ -37,7 +37,7 @@ def fields(data: bytes) -> list[tuple[int, str]]:
     if not usual:
         found.append((1, f"grids: {grids[0]} levels, {grids[1]} hyper-latents"))
     for c, (low, high) in enumerate(zip(header.sample_low, header.sample_high, strict=True)):
-        if code:
+        if code:  # which is also the number of bytes a channel, of 8-bit samples
             found.append((code, f"channel {c}: samples {low} to {high}"))
     for name, length in (
         ("parameter", header.parameter_bytes),

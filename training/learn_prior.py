@@ -93,6 +93,10 @@ PLANS = (
 """Plans in the order in which they are carried out."""
 
 
+_Outcome = tuple[list[NDArray[np.uint8]], JointFit]
+"""Crops, and the joint fit of them."""
+
+
 def random_crops(paths: list[Path], crops: Crops) -> list[NDArray[np.uint8]]:
     """Crops (H, W, 3) of all photographs in turn in random order, half of them mirrored."""
     rng = np.random.default_rng(crops.seed)
@@ -145,21 +149,27 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     torch.set_num_threads(args.threads)
     paths = [p for p in sorted(args.photos.glob("*.png")) if p.stem not in args.exclude]
-    crops: dict[str, list[NDArray[np.uint8]]] = {}
-    fits: dict[str, JointFit] = {}
+    done: dict[str, _Outcome] = {}
     for plan in plans_for(args.numbers):
-        start = fits[plan.follows] if plan.follows else None
-        if plan.crops is None:
-            crops[plan.name] = crops[plan.follows or ""]
-        else:
-            crops[plan.name] = random_crops(paths, plan.crops)
-            if start is not None:
-                filters = solve_filters(start, crops[plan.follows or ""])
-                start = moved_to(start, filters, crops[plan.name])
-        fit = fit_jointly(crops[plan.name], args.point, plan.lmbda, plan.pace, start, args.threads)
-        fits[plan.name] = fit
+        crops, start = setting_out(plan, paths, done[plan.follows] if plan.follows else None)
+        fit = fit_jointly(crops, args.point, plan.lmbda, plan.pace, start, args.threads)
+        done[plan.name] = crops, fit
         if plan.number is not None and plan.number in args.numbers:
-            write(fit, crops[plan.name], args.point, plan.number)
+            write(fit, crops, args.point, plan.number)
+
+
+def setting_out(
+    plan: Plan, paths: list[Path], before: _Outcome | None
+) -> tuple[list[NDArray[np.uint8]], JointFit | None]:
+    """The crops of a plan, and what its fit starts from; `before` is what the plan follows."""
+    if plan.crops is None:
+        assert before is not None  # such a plan follows another
+        return before
+    crops = random_crops(paths, plan.crops)
+    if before is None:
+        return crops, None
+    earlier, fit = before
+    return crops, moved_to(fit, solve_filters(fit, earlier), crops)
 
 
 def moved_to(
