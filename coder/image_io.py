@@ -19,7 +19,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from givre.coder.atomic_files import atomic_write_bytes, check_output
 from givre.coder.bounded_input import read_file
-from givre.errors import ImageError, OutputError
+from givre.errors import ImageError, OutputError, UsageError
 
 Samples: TypeAlias = NDArray[np.uint8]
 ImageSource: TypeAlias = "str | os.PathLike[str] | Image.Image | NDArray[np.uint8]"
@@ -129,6 +129,40 @@ def image_format(path: Path) -> str:
             f"{path.name} has an unknown suffix, use one as .png, .jpg, .webp, .tif, .bmp or .ppm"
         )
     return name
+
+
+def looks_like_image(name: str) -> bool:
+    """Whether a name is that of a file which holds an image of a format that Pillow knows."""
+    try:
+        if not Path(name).is_file():
+            return False
+        with Image.open(name):
+            return True
+    except Image.DecompressionBombError:
+        return True
+    except Exception:  # a damaged file raises nearly anything; it may still be somebody's picture
+        return _is_image_suffix(Path(name).suffix)
+
+
+def check_coded_name(name: str, suffix: str) -> None:
+    """Refuse to write what is no image over an image, or under the name of one.
+
+    Args:
+        name: of the output.
+        suffix: that outputs usually have, with its dot.
+
+    Raises:
+        UsageError: the file is an image, or has the suffix of one.
+    """
+    if looks_like_image(name):
+        raise UsageError(f"{name} is an image, it would be lost; name an output as NAME{suffix}")
+    if _is_image_suffix(Path(name).suffix):
+        raise UsageError(f"{name} has the suffix of an image, name an output as NAME{suffix}")
+
+
+def _is_image_suffix(suffix: str) -> bool:
+    # Pillow takes .fit for a picture of an astronomer; here it is a fit.
+    return suffix.lower() != ".fit" and suffix.lower() in Image.registered_extensions()
 
 
 def encode_image(samples: Samples, format_name: str) -> bytes:

@@ -8,8 +8,8 @@ from pathlib import Path
 from time import perf_counter
 
 from givre.coder.image_io import encode_image, image_format
-from givre.scripts import arguments, streams
-from givre.scripts.report import duration, print_json, say
+from givre.scripts import arguments, named_files, streams
+from givre.scripts.report import duration, print_json_line, say
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -18,16 +18,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "decode",
         allow_abbrev=False,
         help="decode a file to an image",
-        description="Decode a file. The suffix of OUT names the image format; standard output"
+        description="Decode each file. The suffix of OUT names the image format; standard output"
         " and a name without suffix get PNG.",
     )
-    parser.add_argument("input", metavar="FILE", help="file to decode, - for standard input")
-    parser.add_argument(
-        "output",
-        metavar="OUT",
-        nargs="?",
-        help="image to write, - for standard output (default: FILE with the suffix .png)",
-    )
+    named_files.add_name_arguments(parser, "FILE", "image to write", ".png")
     arguments.add_threads_argument(parser)
     arguments.add_kernels_argument(parser)
     arguments.add_max_pixels_argument(parser)
@@ -42,14 +36,21 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         GivreError: the arguments, the file or the output are wrong.
     """
+    pairs = named_files.pair_names(args.names, args.output, ".png", streams.looks_coded)
+    for source, output in pairs:
+        image_format(Path(output))  # refuses an unknown suffix before anything is decoded
+        streams.check_destination(source, output, args.force, args.json)
+    return named_files.for_each(pairs, lambda pair: _decode(args, pair))
+
+
+def _decode(args: argparse.Namespace, pair: named_files.Pair) -> None:
     from givre.bitstream.container import DEFAULT_MAX_PIXELS
     from givre.coder.decoder import decode_samples
 
-    output = streams.choose_output(args.input, args.output, ".png")
+    source, output = pair
     # /dev/null has no suffix and - is no name: both get PNG.
     format_name = image_format(Path(output))
-    streams.check_destination(args.input, output, args.force, args.json)
-    data = streams.read_input(args.input)
+    data = streams.read_input(source)
 
     started = perf_counter()
     samples = decode_samples(
@@ -63,9 +64,9 @@ def run(args: argparse.Namespace) -> int:
 
     height, width, channels = samples.shape
     if args.json:
-        print_json(
+        print_json_line(
             {
-                "input": args.input,
+                "input": source,
                 "output": output,
                 "width": width,
                 "height": height,
@@ -75,6 +76,5 @@ def run(args: argparse.Namespace) -> int:
             }
         )
     if not args.quiet:
-        names = f"{streams.display_name(args.input)} -> {streams.display_name(output)}"
+        names = f"{streams.input_name(source)} -> {streams.output_name(output)}"
         say(f"{names}  {width}x{height}, {channels} channels  {duration(seconds)}")
-    return 0

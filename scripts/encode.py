@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 from givre.coder.atomic_files import check_output
 from givre.coder.choose_settings import FitChoices, new_settings
-from givre.coder.image_io import read_samples
+from givre.coder.image_io import check_coded_name, looks_like_image, read_samples
 from givre.errors import GivreError, OutputError, UsageError
-from givre.scripts import arguments, streams
+from givre.scripts import arguments, named_files, streams
 from givre.scripts.fitting import command_line, run_fit, run_to_goal
-from givre.scripts.report import duration, print_json, say
+from givre.scripts.report import duration, print_json_line, say
 
 if TYPE_CHECKING:
     from givre.coder.encoder import EncodeReport
@@ -30,18 +30,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "encode",
         allow_abbrev=False,
         help="fit a decoder to an image and write both to a file",
-        description="Fit a decoder to an image and write the file. The file is decoded and"
+        description="Fit a decoder to each image and write the file. The file is decoded and"
         " compared before it is written. While it fits, OUT.fit is kept up to date, so that an"
         " interrupted run goes on with --from; it is deleted at the end. A fit with a target is not"
         " kept.",
     )
-    parser.add_argument("input", metavar="IN", help="image, - for standard input")
-    parser.add_argument(
-        "output",
-        metavar="OUT",
-        nargs="?",
-        help="file to write, - for standard output (default: IN with the suffix .givre)",
-    )
+    named_files.add_name_arguments(parser, "IN", "file to write", ".givre")
     arguments.add_fit_arguments(parser, targets=True)
     parser.add_argument(
         "--from",
@@ -62,15 +56,23 @@ def run(args: argparse.Namespace) -> int:
         GivreError: the arguments, the image or the output are wrong, or the fit collapsed.
         KeyboardInterrupt: with a message that says how to go on.
     """
-    output = streams.choose_output(args.input, args.output, ".givre")
-    streams.check_destination(args.input, output, args.force, args.json)
+    pairs = named_files.pair_names(args.names, args.output, ".givre", looks_like_image)
+    if args.resume is not None and len(pairs) > 1:
+        raise UsageError(f"--from names one fit, but {len(pairs)} images are given")
+    for source, output in pairs:
+        streams.check_destination(source, output, args.force, args.json)
+        check_coded_name(output, ".givre")
     choices = arguments.fit_choices(args)
     if args.resume is None:
-        new_settings(choices)  # refuses a wrong number before the image is read
-    if choices.goal is not None:
-        return _run_to_goal(args, choices, output)
+        new_settings(choices)  # refuses a wrong number before an image is read
+    encode_one = _encode if choices.goal is None else _encode_to_goal
+    return named_files.for_each(pairs, lambda pair: encode_one(args, choices, pair))
+
+
+def _encode(args: argparse.Namespace, choices: FitChoices, pair: named_files.Pair) -> None:
+    source, output = pair
     checkpoint = _checkpoint(output, args.resume, args.force)
-    samples = read_samples(streams.read_input(args.input), streams.display_name(args.input))
+    samples = read_samples(streams.read_input(source), streams.input_name(source))
 
     fit: Fit | None = None
     try:
@@ -80,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
     except KeyboardInterrupt as interrupt:
         if fit and checkpoint:
             fit.save(checkpoint)
-        raise KeyboardInterrupt(_how_to_go_on(args, output, checkpoint)) from interrupt
+        raise KeyboardInterrupt(_how_to_go_on(args, pair, checkpoint)) from interrupt
     except GivreError:
         if fit and checkpoint and fit.seconds > _WORTH_KEEPING_SECONDS:
             fit.save(checkpoint)
@@ -88,22 +90,21 @@ def run(args: argparse.Namespace) -> int:
         raise
     if checkpoint:
         checkpoint.unlink(missing_ok=True)
-    _report(args, output, encoded.report)
-    return 0
+    _report(args, pair, encoded.report)
 
 
-def _run_to_goal(args: argparse.Namespace, choices: FitChoices, output: str) -> int:
+def _encode_to_goal(args: argparse.Namespace, choices: FitChoices, pair: named_files.Pair) -> None:
     """Write a file that meets a target. There is no checkpoint: lambda is not known before."""
     if args.resume is not None:
         raise UsageError("a target and --from exclude each other, give one of them")
-    samples = read_samples(streams.read_input(args.input), streams.display_name(args.input))
+    source, output = pair
+    samples = read_samples(streams.read_input(source), streams.input_name(source))
     try:
         encoded = run_to_goal(samples, choices, quiet=args.quiet)
         streams.write_output(output, encoded.data, args.force)
     except KeyboardInterrupt as interrupt:
         raise KeyboardInterrupt("nothing was kept") from interrupt
-    _report(args, output, encoded.report)
-    return 0
+    _report(args, pair, encoded.report)
 
 
 def _checkpoint(output: str, resume: Path | None, force: bool) -> Path | None:
@@ -129,20 +130,21 @@ def _same(first: Path, second: Path) -> bool:
     return second.exists() and first.samefile(second)
 
 
-def _how_to_go_on(args: argparse.Namespace, output: str, checkpoint: Path | None) -> str:
+def _how_to_go_on(args: argparse.Namespace, pair: named_files.Pair, checkpoint: Path | None) -> str:
     kept = checkpoint if checkpoint and checkpoint.is_file() else args.resume
     if kept is None:
         return "nothing was kept"
     force = ["--force"] if args.force else []
-    command = command_line("givre", "encode", args.input, output, "--from", kept, *force)
+    command = command_line("givre", "encode", *pair, "--from", kept, *force)
     return f"go on with: {command}"
 
 
-def _report(args: argparse.Namespace, output: str, report: EncodeReport) -> None:
+def _report(args: argparse.Namespace, pair: named_files.Pair, report: EncodeReport) -> None:
+    source, output = pair
     if args.json:
-        print_json({"input": args.input, "output": output} | asdict(report))
+        print_json_line({"input": source, "output": output} | asdict(report))
     if not args.quiet:
-        names = f"{streams.display_name(args.input)} -> {streams.display_name(output)}"
+        names = f"{streams.input_name(source)} -> {streams.output_name(output)}"
         figures = f"{report.bytes} bytes  {report.bpp:.3f} bpp  {report.psnr_db:.2f} dB"
         weight = f"lambda {report.lmbda:.3g}"
         say(f"{names}  {figures}  {weight}  {duration(report.seconds)}")

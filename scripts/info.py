@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
         for line in describe(found):
             print(line)
     if not found["crc_ok"]:
-        name = streams.display_name(args.input)
+        name = streams.input_name(args.input)
         raise CorruptError(f"the checksum of {name} is wrong, it is damaged: fetch it again")
     return 0
 

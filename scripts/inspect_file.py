@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     for output, draw in wanted:
         streams.write_output(output, draw(inspection), args.force)
         if not args.quiet:
-            say(f"{streams.display_name(args.input)} -> {_shown(output)}")
+            say(f"{streams.input_name(args.input)} -> {_shown(output)}")
     if args.json:
         print_json(inspection.numbers())
     elif not (wanted or args.quiet):

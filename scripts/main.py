@@ -23,6 +23,7 @@ _EXAMPLES = """\
 examples:
   givre encode photo.png                      write photo.givre
   givre encode photo.png out.givre -q 60 --effort 3
+  givre encode *.png                          write a .givre file beside each
   givre decode out.givre decoded.png
 """
 
@@ -39,6 +40,26 @@ exit codes:
   8    the size, rate or quality asked for cannot be reached
   130  interrupted
 """
+
+
+class _OptionsAnywhere(argparse.ArgumentParser):
+    """A parser that takes options between the names of files too, as `encode IN -q 60 OUT`."""
+
+    _inner = False
+
+    def parse_known_args(  # type: ignore[override]
+        self,
+        args: Sequence[str] | None = None,
+        namespace: argparse.Namespace | None = None,
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """Parse as `parse_known_intermixed_args` does, which itself calls this method."""
+        if self._inner:
+            return super().parse_known_args(args, namespace)
+        self._inner = True
+        try:
+            return self.parse_known_intermixed_args(args, namespace)
+        finally:
+            self._inner = False
 
 
 class _ExamplesFirst(argparse.ArgumentParser):
@@ -68,7 +89,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("-V", "--version", action=_Version, nargs=0, help="print the version")
     subparsers = parser.add_subparsers(
-        metavar="COMMAND", required=True, parser_class=argparse.ArgumentParser
+        metavar="COMMAND", required=True, parser_class=_OptionsAnywhere
     )
     for command in (encode, decode, info, inspect_file, overfit):
         command.add_parser(subparsers)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from givre.coder.atomic_files import check_output
 from givre.coder.choose_settings import new_settings
-from givre.coder.image_io import read_samples
+from givre.coder.image_io import check_coded_name, read_samples
 from givre.errors import UsageError
 from givre.scripts import arguments, streams
 from givre.scripts.fitting import command_line, run_fit
@@ -50,7 +50,8 @@ def run(args: argparse.Namespace) -> int:
     else:
         new_settings(choices)  # refuses a wrong number before the image is read
         streams.check_destination(args.input, args.output, args.force, args.json)
-    samples = read_samples(streams.read_input(args.input), streams.display_name(args.input))
+    check_coded_name(args.output, ".fit")
+    samples = read_samples(streams.read_input(args.input), streams.input_name(args.input))
     resume = output if args.resume else None
     try:
         fit = run_fit(samples, choices, checkpoint=output, resume=resume, quiet=args.quiet)
@@ -65,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print_json({"input": args.input, "output": args.output} | figures)
     if not args.quiet:
-        names = f"{streams.display_name(args.input)} -> {output}"
+        names = f"{streams.input_name(args.input)} -> {output}"
         estimate = f"about {fit.bpp:.3f} bpp of latents  {fit.psnr_db:.2f} dB"
         say(f"{names}  {fit.steps} steps  {estimate}  {duration(fit.seconds)}")
     return 0

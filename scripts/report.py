@@ -14,6 +14,12 @@ def print_json(report: Mapping[str, object]) -> None:
     sys.stdout.flush()
 
 
+def print_json_line(report: Mapping[str, object]) -> None:
+    """Print one JSON object on one line of standard output; several inputs give several lines."""
+    print(json.dumps(_finite(report), allow_nan=False))
+    sys.stdout.flush()
+
+
 def say(line: str) -> None:
     """Print a line for people on stderr."""
     print(line, file=sys.stderr)

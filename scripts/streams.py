@@ -6,6 +6,7 @@ import os
 import sys
 from pathlib import Path
 
+from givre.bitstream.header import MAGIC
 from givre.coder.atomic_files import atomic_write_bytes, check_output
 from givre.coder.bounded_input import read_file, read_stream
 from givre.errors import OutputError, UsageError
@@ -24,7 +25,7 @@ def read_input(name: str) -> bytes:
         return read_file(name)
     if sys.stdin.isatty():
         raise UsageError("standard input is a terminal, name a file or pipe one in")
-    return read_stream(sys.stdin.buffer, display_name(name))
+    return read_stream(sys.stdin.buffer, input_name(name))
 
 
 def write_output(name: str, data: bytes, force: bool) -> None:
@@ -77,9 +78,23 @@ def check_destination(source: str, output: str, force: bool, json: bool) -> None
     check_output(Path(output), force)
 
 
-def display_name(name: str) -> str:
-    """What to call an input or an output in messages."""
+def input_name(name: str) -> str:
+    """What to call an input in messages."""
     return "standard input" if name == STREAM else name
+
+
+def output_name(name: str) -> str:
+    """What to call an output in messages."""
+    return "standard output" if name == STREAM else name
+
+
+def looks_coded(name: str) -> bool:
+    """Whether a name is that of a file which begins as coded files do."""
+    try:
+        with Path(name).open("rb") as stream:
+            return stream.read(len(MAGIC)) == MAGIC
+    except (OSError, ValueError):
+        return False
 
 
 def _same_file(first: str, second: str) -> bool:

@@ -604,3 +604,86 @@ def test_reader_that_goes_away_leaves_no_traceback(file: Path) -> None:
     )
     os.close(write_end)
     assert (found.returncode, found.stderr) == (5, b"")
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> list[Path]:
+    paths = [tmp_path / "first.png", tmp_path / "second.png", tmp_path / "third.jpg"]
+    for path in paths:
+        picture().save(path)
+    return paths
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_several_pictures_are_several_outputs_and_none_is_lost(
+    run: Givre, pictures: list[Path], count: int
+) -> None:
+    before = [path.read_bytes() for path in pictures]
+    assert run("encode", *pictures[:count], "-f", "--steps", 1, *FAST).code == 0
+    assert [path.read_bytes() for path in pictures] == before
+    coded = [path.with_suffix(".givre") for path in pictures]
+    assert [path.exists() for path in coded] == [i < count for i in range(3)]
+    outcome = run("decode", *coded[:count], "-f", "--json", "--quiet")
+    assert outcome.code == 0
+    assert len(outcome.out.splitlines()) == count
+    assert all(path.read_bytes()[:3] == coded[0].read_bytes()[:3] for path in coded[:count])
+
+
+@pytest.mark.parametrize("option", [True, False])
+def test_an_image_is_no_output_even_by_force(
+    run: Givre, pictures: list[Path], tmp_path: Path, option: bool
+) -> None:
+    first, second, _ = pictures
+    before = second.read_bytes()
+    words = ["--output", second] if option else [tmp_path / "new.png"]
+    assert "image" in run("encode", first, *words, "-f", "--steps", 1, *FAST).error
+    assert "image" in run("overfit", first, second, "-f", "--steps", 1, *FAST).error
+    assert second.read_bytes() == before
+    assert sorted(tmp_path.iterdir()) == pictures
+
+
+def test_a_picture_with_a_strange_name_is_no_output(
+    run: Givre, pictures: list[Path], tmp_path: Path
+) -> None:
+    strange = pictures[1].rename(tmp_path / "second.data")
+    before = strange.read_bytes()
+    assert run("encode", pictures[0], strange, "-f", "--steps", 1, *FAST).code == 0
+    assert strange.read_bytes() == before
+    assert (tmp_path / "second.givre").exists()
+
+
+def test_pictures_that_would_share_an_output_are_refused(run: Givre, tmp_path: Path) -> None:
+    for name in ("photo.png", "photo.jpg"):
+        picture().save(tmp_path / name)
+    outcome = run("encode", tmp_path / "photo.png", tmp_path / "photo.jpg", *FAST)
+    assert outcome.code == 2
+    assert "apart" in outcome.error
+
+
+@pytest.mark.parametrize("words", [["-o", "out.givre"], ["--from", "photo.fit"]])
+def test_what_is_for_one_picture_is_refused_for_several(
+    run: Givre, pictures: list[Path], words: list[str]
+) -> None:
+    outcome = run("encode", *pictures, *words, "--steps", 1, *FAST)
+    assert outcome.code == 2
+    assert "3" in outcome.error
+
+
+def test_a_bad_picture_does_not_keep_the_others_from_being_done(
+    run: Givre, pictures: list[Path]
+) -> None:
+    pictures[0].write_bytes(b"no image")
+    outcome = run("encode", *pictures, "-f", "--steps", 1, *FAST)
+    assert outcome.code == 3
+    assert "first.png" in outcome.err
+    assert pictures[2].with_suffix(".givre").exists()
+
+
+def test_options_stand_anywhere(run: Givre, image: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.givre"
+    assert run("encode", image, "-q", 60, out, "--steps", 1, *FAST).code == 0
+    assert run("decode", "--quiet", out, "-f", tmp_path / "out.png").code == 0
+
+
+def test_summary_names_standard_output(run: Givre, image: Path) -> None:
+    assert "photo.png -> standard output" in run("encode", image, "-", "--steps", 1, *FAST).err
