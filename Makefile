@@ -11,7 +11,7 @@ LAMBDA ?= 0.001
 VENV := .venv
 BIN := $(VENV)/bin
 IMAGE := docs/images/demo.png
-SOURCES := $(wildcard */*.py */*/*.py bitstream/priors/*.bin) setup.cfg pyproject.toml
+SOURCES := $(shell find api bitstream coder models scripts -name "*.py" -o -name "*.bin" -o -name "*.npy") setup.cfg pyproject.toml
 
 .PHONY: install demo test lint clean
 

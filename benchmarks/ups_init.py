@@ -26,7 +26,7 @@ from PIL import Image
 
 from givre.coder.encoder import encode_samples
 from givre.coder.settings import FitSettings
-from givre.models.initial_kernels import INITIAL_KERNELS
+from givre.models.filters.initial import INITIAL_KERNELS
 
 _BASE = "bicubic"  # what the ratios are to; the default of every named point
 

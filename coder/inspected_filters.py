@@ -10,15 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from givre.models.architecture import Architecture
-from givre.models.filter_analysis import (
+from givre.models.filters.initial import INITIAL_KERNELS, initial_half
+from givre.models.filters.interpolation import SMALLEST_BICUBIC
+from givre.models.filters.spectrum import (
     checkerboard_energy,
     frequency_response,
     image_rejection_db,
     mirrored,
     polyphase_gains,
 )
-from givre.models.initial_kernels import INITIAL_KERNELS, initial_half
-from givre.models.upsampling_init import SMALLEST_BICUBIC
 
 Array = NDArray[np.float64]
 

@@ -8,7 +8,7 @@ from math import isfinite, log
 
 from givre.errors import UsageError
 from givre.models.architecture import NAMED_POINTS
-from givre.models.initial_kernels import INITIAL_KERNELS
+from givre.models.filters.initial import INITIAL_KERNELS
 
 EFFORT_STEPS = (25, 60, 125, 250, 500, 1000, 2000, 4000, 10_000, 30_000)
 """Steps of the effort levels 0 to 9."""

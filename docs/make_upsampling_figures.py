@@ -18,9 +18,9 @@ from PIL import Image
 from upsampling_fit import FittedCrop, fit_blocks, fitted_crop, stage_halves
 from upsampling_tables import Array, blocks, marked
 
-from givre.models.filter_analysis import frequency_response, mirrored
-from givre.models.initial_kernels import initial_half
-from givre.models.upsampling_kaiser import STOPBAND_EDGE
+from givre.models.filters.initial import initial_half
+from givre.models.filters.kaiser import STOPBAND_EDGE
+from givre.models.filters.spectrum import frequency_response, mirrored
 
 HERE = Path(__file__).parent
 PAGE = HERE / "UPSAMPLING.md"

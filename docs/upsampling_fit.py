@@ -12,8 +12,8 @@ from upsampling_tables import equivariance_cells, filter_cells, listed, table
 
 import givre
 from givre.coder.fit import Fit
+from givre.models.filters.initial import initial_half
 from givre.models.geometry import grids
-from givre.models.initial_kernels import initial_half
 
 BOX = (200, 120, 328, 248)
 """Left, top, right and bottom of the crop."""

@@ -16,7 +16,13 @@ from torch.nn import functional as F
 
 from givre.models.architecture import NAMED_POINTS
 from givre.models.complexity import mac_per_pixel
-from givre.models.filter_analysis import (
+from givre.models.filters.initial import initial_half
+from givre.models.filters.kaiser import (
+    STOPBAND_EDGE,
+    TRANSITION_WIDTH,
+    kaiser_attenuation_db,
+)
+from givre.models.filters.spectrum import (
     border_reach,
     checkerboard_energy,
     equivariance_t_db,
@@ -27,13 +33,7 @@ from givre.models.filter_analysis import (
     stopband_attenuation_db,
 )
 from givre.models.geometry import level_size
-from givre.models.initial_kernels import initial_half
 from givre.models.upsampling import Upsampling, transposed_1d_passes
-from givre.models.upsampling_kaiser import (
-    STOPBAND_EDGE,
-    TRANSITION_WIDTH,
-    kaiser_attenuation_db,
-)
 
 Array = NDArray[np.float64]
 

@@ -24,9 +24,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from givre.errors import UsageError
+from givre.models.filters.initial import initial_half
+from givre.models.filters.interpolation import (
+    check_preconcat_size,
+    check_transposed_size,
+    dirac_half,
+)
 from givre.models.geometry import level_size
-from givre.models.initial_kernels import initial_half
-from givre.models.upsampling_init import check_preconcat_size, check_transposed_size, dirac_half
 
 PRECONCAT_PADDING: Literal["replicate", "zeros"] = "replicate"
 """What the pre-concatenation filter sees outside the grid, in both of its forms."""

@@ -7,7 +7,7 @@ import argparse
 from givre.coder.choose_settings import AUTO_COMPLEXITY, FitChoices
 from givre.coder.settings import DEFAULT_EFFORT, EFFORT_STEPS, KERNELS, FitSettings
 from givre.models.architecture import NAMED_POINTS
-from givre.models.initial_kernels import INITIAL_KERNELS
+from givre.models.filters.initial import INITIAL_KERNELS
 
 _DEFAULTS = FitSettings()
 

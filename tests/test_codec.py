@@ -31,7 +31,7 @@ from givre.coder.trainer import Trainer
 from givre.errors import BitstreamError, CheckpointError, CollapseError, GivreError, ImageError
 from givre.models.architecture import NAMED_POINTS, tensor_specs
 from givre.models.codec_model import CodecModel
-from givre.models.initial_kernels import initial_half
+from givre.models.filters.initial import initial_half
 
 Samples = NDArray[np.uint8]
 LOP = FitSettings(lmbda=1e-3, steps=40, complexity="lop", threads=1)

@@ -7,7 +7,7 @@ import pytest
 from scipy import ndimage, signal
 
 from givre.errors import UsageError
-from givre.models.filter_analysis import (
+from givre.models.filters.spectrum import (
     band_energies,
     border_reach,
     checkerboard_energy,

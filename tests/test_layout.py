@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from configparser import ConfigParser
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,7 @@ TORCH_FREE_MODULES = (
     "givre.errors",
     "givre.models.architecture",
     "givre.models.geometry",
-    "givre.models.upsampling_init",
+    "givre.models.filters.interpolation",
 )
 MAX_LINES = 320
 
@@ -80,6 +81,13 @@ def loaded_modules(names: list[str], folder: Path) -> set[str]:
 def test_the_sources_are_found() -> None:
     names = {module_name(path) for path in PACKAGE_SOURCES}
     assert {"givre", "givre.errors", "givre.models", "givre.models.exact"} <= names
+
+
+def test_every_folder_of_a_package_is_installed() -> None:
+    settings = ConfigParser()
+    settings.read(ROOT / "setup.cfg", encoding="utf-8")
+    listed = settings["options"]["packages"].split()
+    assert listed == sorted({module_name(path.parent / "__init__.py") for path in PACKAGE_SOURCES})
 
 
 def test_imports_are_read_in_every_spelling() -> None:

@@ -47,8 +47,8 @@ from givre.coder.start import start_latents, start_networks
 from givre.errors import CheckpointError, UsageError
 from givre.models.architecture import NAMED_POINTS, Architecture, group_names, tensor_specs
 from givre.models.codec_model import CodecModel
+from givre.models.filters.initial import INITIAL_KERNELS
 from givre.models.geometry import grids
-from givre.models.initial_kernels import INITIAL_KERNELS
 from givre.models.latents import FittedLatents, ProxySettings, hard_latents
 
 Samples = NDArray[np.uint8]

@@ -12,6 +12,12 @@ from torch.nn import functional as F
 from givre.errors import UsageError
 from givre.models import upsampling
 from givre.models.architecture import Architecture, tensor_specs
+from givre.models.filters.interpolation import (
+    bicubic_half,
+    bilinear_half,
+    default_transposed_half,
+    dirac_half,
+)
 from givre.models.geometry import level_size
 from givre.models.upsampling import (
     INFERENCE_FORM,
@@ -26,12 +32,6 @@ from givre.models.upsampling import (
     transposed_1d_passes,
     transposed_2d,
     upsample,
-)
-from givre.models.upsampling_init import (
-    bicubic_half,
-    bilinear_half,
-    default_transposed_half,
-    dirac_half,
 )
 
 SIZES = [(1, 1), (1, 7), (2, 3), (5, 8), (17, 33), (65, 33)]

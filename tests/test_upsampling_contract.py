@@ -29,9 +29,10 @@ from upsampling_cases import (
 )
 
 from givre.errors import UsageError
-from givre.models.filter_analysis import checkerboard_energy, mirrored, polyphase_gains
+from givre.models.filters.initial import initial_half
+from givre.models.filters.interpolation import default_transposed_half
+from givre.models.filters.spectrum import checkerboard_energy, mirrored, polyphase_gains
 from givre.models.geometry import level_size
-from givre.models.initial_kernels import initial_half
 from givre.models.upsampling import (
     INFERENCE_FORM,
     TRAINING_FORM,
@@ -44,7 +45,6 @@ from givre.models.upsampling import (
     transposed_2d,
     upsample,
 )
-from givre.models.upsampling_init import default_transposed_half
 
 # Against SciPy
 

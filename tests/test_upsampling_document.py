@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from givre.models.filter_analysis import image_rejection_db, mirrored
+from givre.models.filters.spectrum import image_rejection_db, mirrored
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE = (DOCS / "UPSAMPLING.md").read_text(encoding="utf-8")

@@ -11,8 +11,8 @@ import pytest
 from scipy import signal
 
 from givre.errors import UsageError
-from givre.models.upsampling_init import bilinear_half
-from givre.models.upsampling_kaiser import (
+from givre.models.filters.interpolation import bilinear_half
+from givre.models.filters.kaiser import (
     STOPBAND_EDGE,
     TRANSITION_WIDTH,
     kaiser_attenuation_db,
@@ -71,6 +71,6 @@ def test_size_must_be_even_and_at_least_four(k: int) -> None:
 
 
 def test_kernels_and_their_measures_need_no_torch() -> None:
-    code = "import givre.models.initial_kernels, givre.models.filter_analysis, sys"
+    code = "import givre.models.filters.initial, givre.models.filters.spectrum, sys"
     code += "; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -21,7 +21,8 @@ from upsampling_cases import (
     pyramid,
 )
 
-from givre.models.filter_analysis import (
+from givre.models.filters.initial import INITIAL_KERNELS, initial_half
+from givre.models.filters.spectrum import (
     border_reach,
     equivariance_t_db,
     frequency_response,
@@ -29,7 +30,6 @@ from givre.models.filter_analysis import (
     mirrored,
     noise_plane,
 )
-from givre.models.initial_kernels import INITIAL_KERNELS, initial_half
 from givre.models.upsampling import (
     INFERENCE_FORM,
     ExecutionForm,

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from scipy import ndimage, signal
 from torch import Tensor
 
-from givre.models.filter_analysis import mirrored
+from givre.models.filters.initial import INITIAL_KERNELS, initial_half
+from givre.models.filters.spectrum import mirrored
 from givre.models.geometry import level_size
-from givre.models.initial_kernels import INITIAL_KERNELS, initial_half
 from givre.models.upsampling import INFERENCE_FORM, TRAINING_FORM, ExecutionForm
 
 Array = NDArray[np.float64]

@@ -17,7 +17,7 @@ from math import pi, sqrt
 
 import numpy as np
 
-from givre.models.upsampling_init import check_transposed_size, sampled_half
+from givre.models.filters.interpolation import check_transposed_size, sampled_half
 
 TRANSITION_WIDTH = sqrt(2) - 1
 """Width of the transition band, as a part of the high rate's Nyquist frequency.

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from typing import Final
 
 from givre.errors import UsageError
-from givre.models.upsampling_init import bicubic_half, bilinear_half, default_transposed_half
-from givre.models.upsampling_kaiser import kaiser_half
+from givre.models.filters.interpolation import bicubic_half, bilinear_half, default_transposed_half
+from givre.models.filters.kaiser import kaiser_half
 
 INITIAL_KERNELS: Final[dict[str, Callable[[int], tuple[float, ...]]]] = {
     "bilinear": bilinear_half,
