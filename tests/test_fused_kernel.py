@@ -20,19 +20,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from givre.models import fused
-from givre.models.fused import kernel, pool
-from givre.models.fused.buffers import Buffers
-from givre.models.fused.kernel import Compiled, compiled
-from givre.models.fused.tickets import next_ticket
-from givre.models.fused.vector_math import cos_turns, exp, exp2, log2, sin_turns, tanh
+from givre import models
+from givre.models.compiled import kernel, pool
+from givre.models.compiled.buffers import Buffers
+from givre.models.compiled.kernel import Compiled, compiled
+from givre.models.compiled.tickets import next_ticket
+from givre.models.compiled.vector_math import cos_turns, exp, exp2, log2, sin_turns, tanh
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 
 HELPER = """
-from givre.models.fused.kernel import compiled
-from givre.models.fused.tickets import next_ticket
+from givre.models.compiled.kernel import compiled
+from givre.models.compiled.tickets import next_ticket
 STEP = {step}
 @compiled()
 def helper(x):
@@ -40,8 +40,8 @@ def helper(x):
 """
 KERNEL = """
 from fused_helper import helper
-from givre.models.fused.kernel import compiled
-from givre.models.fused.tickets import next_ticket
+from givre.models.compiled.kernel import compiled
+from givre.models.compiled.tickets import next_ticket
 @compiled("int64(int64)")
 def doubled(x):
     return 2 * helper(x)
@@ -49,8 +49,8 @@ def doubled(x):
 
 SUMS = """
 import numpy as np
-from givre.models.fused.kernel import compiled
-from givre.models.fused.tickets import next_ticket
+from givre.models.compiled.kernel import compiled
+from givre.models.compiled.tickets import next_ticket
 from givre.models.fused.pixel_products import BLOCK, FLAGS, correlate
 @compiled("void(float32[::1], float32[::1], int64, float64[::1])", fastmath=FLAGS)
 def sums_of(left, right, n_right, sums):
@@ -291,14 +291,19 @@ def test_results_are_the_same_bits_compiled_or_loaded(tmp_path: Path) -> None:
 
 def all_kernels() -> list[Compiled[..., object]]:
     """The compiled functions of the package that have a signature."""
-    names = [module.name for module in pkgutil.iter_modules(fused.__path__)]
-    modules = [importlib.import_module(f"{fused.__name__}.{name}") for name in names]
+    # iter_modules would not go into folders, and check nothing without a word.
+    packages = pkgutil.walk_packages(models.__path__, f"{models.__name__}.")
+    modules = [importlib.import_module(package.name) for package in packages]
     return [
         value
         for module in modules
         for value in vars(module).values()
         if isinstance(value, Compiled) and value.__module__ == module.__name__ and value._signatures
     ]
+
+
+def test_kernels_of_all_folders_are_found() -> None:
+    assert len(all_kernels()) == 37
 
 
 @pytest.mark.parametrize("function", all_kernels(), ids=lambda function: function.__name__)
@@ -340,7 +345,7 @@ def test_compilation_is_announced_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(kernel, "_announced", threading.Event())
-    with caplog.at_level(logging.INFO, logger="givre.models.fused.kernel"):
+    with caplog.at_level(logging.INFO, logger="givre.models.compiled.kernel"):
         assert modules(7).doubled(1) == 16
         assert modules(8).doubled(1) == 18
     assert [record.message for record in caplog.records] == [
@@ -348,7 +353,7 @@ def test_compilation_is_announced_once(
     ]
     caplog.clear()
     monkeypatch.setattr(kernel, "_announced", threading.Event())
-    with caplog.at_level(logging.INFO, logger="givre.models.fused.kernel"):
+    with caplog.at_level(logging.INFO, logger="givre.models.compiled.kernel"):
         assert modules(8).doubled(1) == 18
     assert caplog.records == []
 

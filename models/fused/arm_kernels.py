@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from givre.models.compiled.kernel import compiled
 from givre.models.fused.block_products import (
     BLOCK,
     FLAGS,
@@ -19,7 +20,6 @@ from givre.models.fused.block_products import (
     product,
     product_from_2,
 )
-from givre.models.fused.kernel import compiled
 from givre.models.fused.laplace import block_bits, block_bits_and_gradient
 
 Integers = NDArray[np.int64]

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from givre.models.codec_model import CodecModel
-from givre.models.fused.buffers import Buffers
+from givre.models.compiled.buffers import Buffers
+from givre.models.compiled.pool import together
 from givre.models.fused.distortion import error_backward, fused_distortion, fused_synthesis
 from givre.models.fused.latents import FusedLatents
 from givre.models.fused.module_parameters import ParameterArrays, arrays_of, parameters_of
-from givre.models.fused.pool import together
 from givre.models.fused.rate import RateBackward, fused_rate
 from givre.models.fused.synthesis_passes import SynthesisPasses
 from givre.models.fused.upsampling import fused_dense

@@ -12,8 +12,8 @@ from math import prod
 
 import numpy as np
 
+from givre.models.compiled.kernel import compiled
 from givre.models.fused.filter_taps import FilterGradients, Filters
-from givre.models.fused.kernel import compiled
 from givre.models.fused.plane_filters import (
     BLOCK_ROWS,
     double_planes,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from givre.models.fused.kernel import compiled
+from givre.models.compiled.kernel import compiled
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from givre.models.fused.buffers import Buffers
+from givre.models.compiled.buffers import Buffers
 from givre.models.fused.module_parameters import arrays_of, parameters_of
 from givre.models.fused.pixel_products import Floats
 from givre.models.fused.synthesis_passes import SynthesisPasses, squared_error

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from givre.models.architecture import Architecture
+from givre.models.compiled.kernel import compiled
 from givre.models.exact.arithmetic import (
     MEAN_BITS,
     MEAN_MAX,
@@ -28,7 +29,6 @@ from givre.models.fused.exact_blocks import (
     padded_matrix,
     padded_vector,
 )
-from givre.models.fused.kernel import compiled
 
 Array = NDArray[np.float64]
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from givre.models.compiled.kernel import compiled
 from givre.models.exact.arithmetic import ACTIVATION_BITS, ACTIVATION_LIMIT
-from givre.models.fused.kernel import compiled
 
 Array = NDArray[np.float64]
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from givre.models.architecture import Architecture
+from givre.models.compiled.kernel import compiled
 from givre.models.fused.exact_blocks import (
     BLOCK,
     EXACT,
@@ -28,7 +29,6 @@ from givre.models.fused.exact_upsampling import (
     preconcat_taps,
     transposed_taps,
 )
-from givre.models.fused.kernel import compiled
 
 Array = NDArray[np.float64]
 SynthesisParameters = tuple[Array, Array, Array, Array, Array, Array, Array, Array, Array]

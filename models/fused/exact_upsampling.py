@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from givre.models.compiled.kernel import compiled
 from givre.models.fused.exact_blocks import EXACT, LIMIT, on_grid
-from givre.models.fused.kernel import compiled
 
 Array = NDArray[np.float64]
 

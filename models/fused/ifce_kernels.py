@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from givre.models.compiled.kernel import compiled
 from givre.models.fused.arm_kernels import MARGIN, Integers
 from givre.models.fused.block_products import FLAGS, Floats
-from givre.models.fused.kernel import compiled
 
 _ZERO = np.float32(0)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from givre.models.fused.kernel import compiled
+from givre.models.compiled.kernel import compiled
 
 _REACH = 2
 """Integers on either side of the nearest one that are weighed against their bits; and 0."""

@@ -10,9 +10,9 @@ from math import log
 import numpy as np
 
 from givre.models.arm import LOG_SCALE_LIMIT, LOG_SCALE_SHIFT, MAX_BITS
+from givre.models.compiled.kernel import compiled
+from givre.models.compiled.vector_math import exp, log2
 from givre.models.fused.block_products import BLOCK, FLAGS, Floats
-from givre.models.fused.kernel import compiled
-from givre.models.fused.vector_math import exp, log2
 
 _SHIFT = np.float32(LOG_SCALE_SHIFT)
 _LIMIT = np.float32(LOG_SCALE_LIMIT)

@@ -11,7 +11,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from givre.models.fused.kernel import compiled
+from givre.models.compiled.kernel import compiled
 from givre.models.geometry import LATENT_MAX, LATENT_MIN
 
 Array = NDArray[np.float64]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from givre.models.fused.kernel import compiled
+from givre.models.compiled.kernel import compiled
 from givre.models.fused.move_distortion import (
     add_response,
     change_of_error,

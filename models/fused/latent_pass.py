@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from givre.models.fused.kernel import compiled
+from givre.models.compiled.kernel import compiled
+from givre.models.compiled.tickets import Parts, Tickets, next_ticket
+from givre.models.compiled.vector_math import exp2, tanh
 from givre.models.fused.noise import Floats, Words, fill_normal
-from givre.models.fused.tickets import Parts, Tickets, next_ticket
-from givre.models.fused.vector_math import exp2, tanh
 from givre.models.noise import NOISE_BLOCK
 
 Ints = NDArray[np.int64]
@@ -96,7 +96,7 @@ def latent_pass(
     sharpness is 1 / temperature; the height is 0.5 / tanh(0.5 sharpness).
 
     Args:
-        tickets: see `givre.models.fused.tickets`.
+        tickets: see `givre.models.compiled.tickets`.
         parts: likewise; of tasks.
         tasks: (n, 5), a row for each task: its grid, where the grid's latents start and end, its
             first block of 64 latents and the end of its blocks.

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from givre.models.fused import pool
+from givre.models.compiled import pool
 from givre.models.fused.latent_pass import Ints, latent_pass
 from givre.models.fused.noise import Floats, Words
 from givre.models.latents import ADAM_BETAS, ADAM_EPS, ProxySettings

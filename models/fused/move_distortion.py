@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from givre.models.fused.kernel import compiled
+from givre.models.compiled.kernel import compiled
 from givre.models.fused.move_rate import LANES, Integers, add_lanes, fill_lanes
 from givre.models.fused.pixel_products import FLAGS, Floats
 

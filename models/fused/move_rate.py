@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from givre.models.fused.kernel import compiled
+from givre.models.compiled.kernel import compiled
 from givre.models.fused.laplace import latent_bits
 from givre.models.fused.pixel_products import FLAGS, Floats
 

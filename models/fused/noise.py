@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from givre.models.fused.kernel import compiled
-from givre.models.fused.vector_math import cos_turns, log2, sin_turns
+from givre.models.compiled.kernel import compiled
+from givre.models.compiled.vector_math import cos_turns, log2, sin_turns
 from givre.models.noise import NOISE_BLOCK, noise_key
 
 Floats = NDArray[np.float32]

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from givre.models.fused.kernel import compiled
+from givre.models.compiled.kernel import compiled
+from givre.models.compiled.tickets import Parts, Tickets, next_ticket
 from givre.models.fused.pixel_products import (
     BLOCK,
     FLAGS,
@@ -25,7 +26,6 @@ from givre.models.fused.pixel_products import (
     start_product,
     store_block,
 )
-from givre.models.fused.tickets import Parts, Tickets, next_ticket
 
 PADDED_CHANNELS = 4
 """Channels of a block, whatever the image has: the rest is zero."""
@@ -138,7 +138,7 @@ def pixel_forward(
     """Run the per-pixel layers on blocks of pixels.
 
     Args:
-        tickets: see `givre.models.fused.tickets`.
+        tickets: see `givre.models.compiled.tickets`.
         parts: likewise; of blocks.
         dense: (L, N), N pixels.
         hidden: see `PixelWeights`, as the next three.
@@ -193,7 +193,7 @@ def pixel_backward(
     """Run the per-pixel layers backwards on blocks of pixels.
 
     Args:
-        tickets: see `givre.models.fused.tickets`.
+        tickets: see `givre.models.compiled.tickets`.
         parts: likewise; of blocks.
         dense: (L, N).
         hidden: (J, K), see `PixelWeights`, as the next three.

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from givre.models.fused.kernel import compiled
+from givre.models.compiled.kernel import compiled
 
 BLOCK = 128
 """Pixels in a block: the longer, the fewer sums over its pixels for the weights' gradients.

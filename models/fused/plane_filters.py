@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from givre.models.fused.kernel import compiled
+from givre.models.compiled.kernel import compiled
 from givre.models.fused.row_filters import (
     FLAGS,
     Doubles,

@@ -12,8 +12,8 @@ from torch.autograd.function import once_differentiable
 
 from givre.models.architecture import Architecture
 from givre.models.codec_model import CodecModel
+from givre.models.compiled.buffers import Buffers
 from givre.models.fused.block_products import Floats
-from givre.models.fused.buffers import Buffers
 from givre.models.fused.module_parameters import ParameterArrays, parameters_of
 from givre.models.fused.rate_passes import (
     EntropyModel,

@@ -9,10 +9,10 @@ from functools import lru_cache
 import numpy as np
 
 from givre.models.architecture import Architecture
+from givre.models.compiled.buffers import Buffers
+from givre.models.compiled.pool import chunks
 from givre.models.fused.arm_kernels import MARGIN, Integers
 from givre.models.fused.block_products import BLOCK, GROUP, Floats
-from givre.models.fused.buffers import Buffers
-from givre.models.fused.pool import chunks
 from givre.models.geometry import Grid, context_offsets
 
 _HALF_BLOCK = BLOCK // 2

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from givre.models.architecture import Architecture
+from givre.models.compiled.buffers import Buffers
+from givre.models.compiled.pool import run_tasks, share
 from givre.models.fused.arm_kernels import arm_rate
 from givre.models.fused.block_products import Floats
-from givre.models.fused.buffers import Buffers
-from givre.models.fused.pool import run_tasks, share
 from givre.models.fused.rate_layout import ArmWeights, arm_weights
 from givre.models.fused.rate_tasks import (
     RateTasks,

@@ -13,6 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from givre.models.architecture import Architecture
+from givre.models.compiled.kernel import compiled
+from givre.models.compiled.pool import join, parts_of
+from givre.models.compiled.tickets import Parts, Tickets, next_ticket
 from givre.models.fused.arm_kernels import MARGIN, Integers, arm_rate_and_gradient
 from givre.models.fused.block_products import FLAGS, Floats
 from givre.models.fused.ifce_kernels import (
@@ -20,10 +23,7 @@ from givre.models.fused.ifce_kernels import (
     extract_feature,
     extract_feature_backward,
 )
-from givre.models.fused.kernel import compiled
-from givre.models.fused.pool import join, parts_of
 from givre.models.fused.rate_layout import GridPlace, Layout, layout
-from givre.models.fused.tickets import Parts, Tickets, next_ticket
 from givre.models.geometry import Grid
 
 _BATCH = 1 << 13
@@ -136,7 +136,7 @@ def arm_tasks(
     """Do tasks of `arm_kernels.arm_rate_and_gradient`.
 
     Args:
-        tickets: see `givre.models.fused.tickets`.
+        tickets: see `givre.models.compiled.tickets`.
         parts: likewise; of tasks.
         tasks: `RateTasks.tasks`.
         neighbours: `RateTasks.neighbours`.
@@ -176,7 +176,7 @@ def collect_tasks(
     """Add up the gradient of the latents of tasks.
 
     Args:
-        tickets: see `givre.models.fused.tickets`.
+        tickets: see `givre.models.compiled.tickets`.
         parts: likewise; of tasks.
         tasks: `RateTasks.tasks`.
         own: (own_size,), of `arm_tasks`.
@@ -215,7 +215,7 @@ def extract_features(
     """Compute the pyramids of features, counted through all extractors.
 
     Args:
-        tickets: see `givre.models.fused.tickets`.
+        tickets: see `givre.models.compiled.tickets`.
         parts: likewise; of features.
         latents: padded grids, flat.
         levels: `RateTasks.levels`.
@@ -249,7 +249,7 @@ def extract_features_backward(
     """Carry the gradient of features to all their maps and their weights.
 
     Args:
-        tickets: see `givre.models.fused.tickets`.
+        tickets: see `givre.models.compiled.tickets`.
         parts: likewise; of features.
         latents: padded grids, flat.
         levels: `RateTasks.levels`.

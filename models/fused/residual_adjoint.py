@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from givre.models.fused.kernel import compiled
+from givre.models.compiled.kernel import compiled
+from givre.models.compiled.tickets import Parts, Tickets, next_ticket
 from givre.models.fused.pixel_products import FLAGS, Doubles, Floats
 from givre.models.fused.residual_layers import Ring, add_filtered, put_row
-from givre.models.fused.tickets import Parts, Tickets, next_ticket
 
 _ZERO = np.float32(0)
 
@@ -122,7 +122,7 @@ def residual_backward(
     """Run a residual layer backwards on rows.
 
     Args:
-        tickets: see `givre.models.fused.tickets`.
+        tickets: see `givre.models.compiled.tickets`.
         parts: likewise; of rows.
         source: (C, H, W), the layer's input.
         weight: (C, C, 9).

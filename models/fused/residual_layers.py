@@ -9,9 +9,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from givre.models.fused.kernel import compiled
+from givre.models.compiled.kernel import compiled
+from givre.models.compiled.tickets import Parts, Tickets, next_ticket
 from givre.models.fused.pixel_products import FLAGS, Doubles, Floats
-from givre.models.fused.tickets import Parts, Tickets, next_ticket
 
 Ring = NDArray[np.float32]
 """(C, 3, W + 2): row y of a plane is at y % 3."""
@@ -91,7 +91,7 @@ def residual_forward(
     """Run a residual layer and its ReLU on rows.
 
     Args:
-        tickets: see `givre.models.fused.tickets`.
+        tickets: see `givre.models.compiled.tickets`.
         parts: likewise; of rows.
         source: (C, H, W), the layer's input.
         weight: (C, C, 9).
@@ -133,7 +133,7 @@ def last_forward(
     """Run the last residual layer on rows and add the stabiliser.
 
     Args:
-        tickets: see `givre.models.fused.tickets`.
+        tickets: see `givre.models.compiled.tickets`.
         parts: likewise; of rows.
         source: (C, H, W), the layer's input.
         weight: (C, C, 9).
@@ -176,7 +176,7 @@ def error_gradient(
     """Squared errors of rows, and their gradient.
 
     Args:
-        tickets: see `givre.models.fused.tickets`.
+        tickets: see `givre.models.compiled.tickets`.
         parts: likewise; of rows.
         normalised: (C, H, W), samples that are clamped to [0, 1] here; the gradient times `scale`
             takes their place. The clamp counts as the identity in it.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from givre.models.fused.kernel import compiled
+from givre.models.compiled.kernel import compiled
 from givre.models.fused.soap_step import FLAGS, Doubles, Floats, Ints, matrix_at
 
 _ZERO = 0.0

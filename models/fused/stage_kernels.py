@@ -6,7 +6,8 @@ are counted through, first those of the upsampling.
 
 from __future__ import annotations
 
-from givre.models.fused.kernel import compiled
+from givre.models.compiled.kernel import compiled
+from givre.models.compiled.tickets import Parts, Tickets, next_ticket
 from givre.models.fused.plane_filters import (
     double_planes,
     double_planes_adjoint,
@@ -14,7 +15,6 @@ from givre.models.fused.plane_filters import (
     sharpen_planes_adjoint,
 )
 from givre.models.fused.row_filters import FLAGS, Doubles, Floats
-from givre.models.fused.tickets import Parts, Tickets, next_ticket
 
 
 @compiled(
@@ -29,7 +29,7 @@ def stage_forward(
     """Compute items of a stage's result.
 
     Args:
-        tickets: see `givre.models.fused.tickets`.
+        tickets: see `givre.models.compiled.tickets`.
         parts: likewise; of items.
         fresh: (C, H, W), the new latents.
         low: (P, h, w), what is carried on.
@@ -63,7 +63,7 @@ def stage_adjoint(
     """Carry the gradient of a stage's result back to items of its inputs, and to both filters.
 
     Args:
-        tickets: see `givre.models.fused.tickets`.
+        tickets: see `givre.models.compiled.tickets`.
         parts: likewise; of items.
         fresh: see `stage_forward`, as the next.
         low: likewise.

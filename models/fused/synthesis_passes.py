@@ -10,8 +10,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from givre.models.fused import pool
-from givre.models.fused.buffers import Buffers
+from givre.models.compiled import pool
+from givre.models.compiled.buffers import Buffers
+from givre.models.compiled.tickets import Parts
 from givre.models.fused.pixel_network import (
     PixelWeights,
     pixel_backward,
@@ -21,7 +22,6 @@ from givre.models.fused.pixel_network import (
 from givre.models.fused.pixel_products import BLOCK, Doubles, Floats
 from givre.models.fused.residual_adjoint import residual_backward
 from givre.models.fused.residual_layers import error_gradient, last_forward, residual_forward
-from givre.models.fused.tickets import Parts
 
 _CHUNK_PIXELS = 1 << 13  # at least, or a chunk takes less time than its call
 _FEW_BLOCKS = _CHUNK_PIXELS // BLOCK

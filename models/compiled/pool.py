@@ -11,7 +11,7 @@ from threading import Lock, Thread
 
 import numpy as np
 
-from givre.models.fused.tickets import Parts, Tickets
+from givre.models.compiled.tickets import Parts, Tickets
 
 MAX_CHUNKS = 16
 """Items are cut into at most so many chunks, whatever the number of threads."""
@@ -54,7 +54,7 @@ def share(kernel_call: Callable[[Tickets, Parts], None], parts: Parts, threads: 
 
     Args:
         kernel_call: does one part for each ticket that it takes, until there is none left; see
-            `givre.models.fused.tickets`. Parts are taken in order, and must write to different
+            `givre.models.compiled.tickets`. Parts are taken in order, and must write to different
             places: partial sums to their own index, for the caller to add up in order.
         parts: first item and end of the items of each part. They should last longer than the some
             ten microseconds that it takes to wake another thread.

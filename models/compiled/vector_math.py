@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from givre.models.fused.kernel import compiled
+from givre.models.compiled.kernel import compiled
 
 # Sums must not be reordered here: the range reductions rely on the order. Fused multiply-adds
 # are welcome.

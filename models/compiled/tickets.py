@@ -9,7 +9,7 @@ left:
         ...  # items parts[part, 0] to parts[part, 1] - 1
         part = next_ticket(tickets)
 
-`givre.models.fused.pool.share` makes tickets and calls the kernel.
+`givre.models.compiled.pool.share` makes tickets and calls the kernel.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from givre.models.fused.kernel import Intrinsic
+from givre.models.compiled.kernel import Intrinsic
 
 Tickets = NDArray[np.int64]
 """(1,), the next part to be taken: 0 at first."""

@@ -1,0 +1,1 @@
+"""What compiled code of any kind needs: the compiler, threads, memory, types, vector mathematics."""
