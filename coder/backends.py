@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from givre.errors import UsageError
 from givre.models.architecture import Architecture
-from givre.models.exact.compiled_backend import CompiledBackend
+from givre.models.exact.compiled.backend import CompiledBackend
 from givre.models.exact.numpy_backend import NumpyBackend
 from givre.models.exact.wavefront import ArmBackend, GridPredictor
 from givre.models.geometry import Grid

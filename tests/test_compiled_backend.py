@@ -29,11 +29,11 @@ from givre.bitstream.rangecoder import (
 from givre.bitstream.scales import LATENT_SCALES
 from givre.errors import CorruptError
 from givre.models.architecture import NAMED_POINTS, Architecture
-from givre.models.exact.compiled_backend import CompiledBackend
+from givre.models.exact.compiled.backend import CompiledBackend
+from givre.models.exact.compiled.range_decoder import decode_symbols
+from givre.models.exact.compiled.synthesis import TILE_COLUMNS, TILE_ROWS
 from givre.models.exact.numpy_backend import NumpyBackend
 from givre.models.exact.wavefront import WavePredictor
-from givre.models.fused.exact_synthesis import TILE_COLUMNS, TILE_ROWS
-from givre.models.fused.laplace_decoder import decode_symbols
 from givre.models.geometry import Grid, grids, wavefront_step
 
 # (width, height)

@@ -23,7 +23,7 @@ from givre.coder.decoder import grid_predictor, reconstruct
 from givre.models.architecture import NAMED_POINTS, Architecture, tensor_specs
 from givre.models.codec_model import CodecModel
 from givre.models.exact.arithmetic import max_sum_bits
-from givre.models.exact.compiled_backend import CompiledBackend
+from givre.models.exact.compiled.backend import CompiledBackend
 from givre.models.exact.numpy_backend import NumpyBackend, to_grid
 from givre.models.exact.torch_backend import TorchBackend
 from givre.models.geometry import context_offsets, grids

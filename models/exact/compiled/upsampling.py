@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from givre.models.compiled.kernel import compiled
-from givre.models.fused.exact_blocks import EXACT, LIMIT, on_grid
+from givre.models.exact.compiled.blocks import EXACT, LIMIT, on_grid
 
 Array = NDArray[np.float64]
 

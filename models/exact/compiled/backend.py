@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from givre.models.architecture import Architecture
 from givre.models.exact.arithmetic import N_SCALES
-from givre.models.exact.compiled_waves import CompiledWavePredictor
-from givre.models.fused.exact_arm import arm_contexts, arm_scratch, mix_features, pack_arm
-from givre.models.fused.exact_blocks import padded_matrix, padded_vector
-from givre.models.fused.exact_synthesis import pack_synthesis, synthesise_rows
-from givre.models.fused.exact_upsampling import (
+from givre.models.exact.compiled.arm import arm_contexts, arm_scratch, mix_features, pack_arm
+from givre.models.exact.compiled.blocks import padded_matrix, padded_vector
+from givre.models.exact.compiled.predictor import CompiledWavePredictor
+from givre.models.exact.compiled.synthesis import pack_synthesis, synthesise_rows
+from givre.models.exact.compiled.upsampling import (
     concatenate_rows,
     preconcat_taps,
     transposed_taps,

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from givre.models.architecture import Architecture
 from givre.models.compiled.kernel import compiled
-from givre.models.fused.exact_arm import arm_block, store_prediction
-from givre.models.fused.exact_blocks import BLOCK, EXACT
-from givre.models.fused.laplace_decoder import decode_symbols
+from givre.models.exact.compiled.arm import arm_block, store_prediction
+from givre.models.exact.compiled.blocks import BLOCK, EXACT
+from givre.models.exact.compiled.range_decoder import decode_symbols
 from givre.models.geometry import context_offsets, wavefront_step
 
 Array = NDArray[np.float64]

@@ -10,15 +10,15 @@ from numpy.typing import NDArray
 from givre.errors import CorruptError
 from givre.models.architecture import Architecture
 from givre.models.exact.arithmetic import N_SCALES
-from givre.models.exact.wavefront import SymbolSource, waves
-from givre.models.fused.exact_arm import arm_scratch
-from givre.models.fused.exact_waves import (
+from givre.models.exact.compiled.arm import arm_scratch
+from givre.models.exact.compiled.waves import (
     decode_waves,
     empty_ring,
     enter_wave,
     fill_and_predict,
     wave_geometry,
 )
+from givre.models.exact.wavefront import SymbolSource, waves
 from givre.models.geometry import wavefront_step
 
 Array = NDArray[np.float64]

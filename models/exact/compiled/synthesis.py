@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from givre.models.architecture import Architecture
 from givre.models.compiled.kernel import compiled
-from givre.models.fused.exact_blocks import (
+from givre.models.exact.compiled.blocks import (
     BLOCK,
     EXACT,
     LIMIT,
@@ -23,7 +23,7 @@ from givre.models.fused.exact_blocks import (
     padded_matrix,
     padded_vector,
 )
-from givre.models.fused.exact_upsampling import (
+from givre.models.exact.compiled.upsampling import (
     doubled_row,
     preconcat_row,
     preconcat_taps,

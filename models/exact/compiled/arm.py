@@ -17,7 +17,7 @@ from givre.models.exact.arithmetic import (
     SCALE_OFFSET,
     SCALE_STEPS,
 )
-from givre.models.fused.exact_blocks import (
+from givre.models.exact.compiled.blocks import (
     BLOCK,
     EXACT,
     LIMIT,
