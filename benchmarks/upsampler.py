@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from givre.models.fused.upsampling import fused_upsample
+from givre.models.fused.upsampling.dense import fused_upsample
 from givre.models.geometry import level_size
 from givre.models.upsampling import (
     INFERENCE_FORM,

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from givre.bitstream.parameters import parameter_bits, parameter_cost_table
-from givre.models.fused.integer_rounding import descend_rows, round_rows
+from givre.models.fused.networks.integer_rounding import descend_rows, round_rows
 
 _LEAST_GAIN = 1e-9
 _MAX_RESCALES = 4

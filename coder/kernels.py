@@ -23,7 +23,7 @@ from givre.models.synthesis import distortion
 
 
 class SingleMoves(Protocol):
-    """Rounded latents that can be moved one by one; see `models.fused.moved_latents`."""
+    """Rounded latents that can be moved one by one; see `models.fused.moves.moved_latents`."""
 
     squared_error: float
     bits: float
@@ -136,7 +136,7 @@ def choose_kernels(name: str, device: torch.device, threads: int) -> Kernels:
     if device.type != "cpu":
         raise UsageError(f"fused kernels run on the cpu, not on {device}; use --kernels reference")
     from givre.models.fused.backend import FusedOperations
-    from givre.models.fused.moved_latents import MovedLatents
+    from givre.models.fused.moves.moved_latents import MovedLatents
 
     fused = FusedOperations(threads)
     return Kernels(

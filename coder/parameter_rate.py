@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from givre.models.architecture import Architecture, tensor_specs
-from givre.models.fused.difference_slope import difference_slope
+from givre.models.fused.networks.parameter_rate import difference_slope
 
 FLOOR = 0.01
 """Magnitude below which a difference will be rounded away; added to every group's mean."""

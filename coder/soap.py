@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from givre.models.fused.soap_bases import renew_bases
-from givre.models.fused.soap_step import CLIP_EPSILON, soap_step
+from givre.models.fused.networks.soap_bases import renew_bases
+from givre.models.fused.networks.soap_step import CLIP_EPSILON, soap_step
 
 
 @dataclass(frozen=True)

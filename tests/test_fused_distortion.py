@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from givre.models.architecture import NAMED_POINTS, Architecture
-from givre.models.fused.distortion import fused_distortion, fused_synthesis
+from givre.models.fused.synthesis.distortion import fused_distortion, fused_synthesis
 from givre.models.synthesis import Synthesis, distortion
 
 SIZES = [(1, 1), (1, 7), (5, 3), (17, 33), (65, 64)]

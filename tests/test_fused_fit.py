@@ -19,7 +19,7 @@ from givre.coder.schedule import Recipe, plan_step
 from givre.coder.settings import FitSettings
 from givre.coder.trainer import Trainer
 from givre.errors import UsageError
-from givre.models.fused.noise import normal_noise as compiled_noise
+from givre.models.fused.latents.noise import normal_noise as compiled_noise
 from givre.models.noise import normal_noise
 from givre.models.synthesis import distortion
 

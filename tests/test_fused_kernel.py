@@ -51,7 +51,7 @@ SUMS = """
 import numpy as np
 from givre.models.compiled.kernel import compiled
 from givre.models.compiled.tickets import next_ticket
-from givre.models.fused.pixel_products import BLOCK, FLAGS, correlate
+from givre.models.fused.synthesis.products import BLOCK, FLAGS, correlate
 @compiled("void(float32[::1], float32[::1], int64, float64[::1])", fastmath=FLAGS)
 def sums_of(left, right, n_right, sums):
     correlate(left, right, n_right, sums)
@@ -360,7 +360,7 @@ def test_compilation_is_announced_once(
 
 def test_the_digest_is_the_same_in_every_process(tmp_path: Path) -> None:
     code = (
-        "from givre.models.fused.block_products import add_correlation\n"
+        "from givre.models.fused.entropy.products import add_correlation\n"
         "import sys\n"
         "print(add_correlation.digest(), 'numba' in sys.modules)"
     )

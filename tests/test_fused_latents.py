@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from givre.models.fused.latents import FusedLatents
-from givre.models.fused.noise import normal_noise
+from givre.models.fused.latents.latents import FusedLatents
+from givre.models.fused.latents.noise import normal_noise
 from givre.models.latents import ADAM_BETAS, ADAM_EPS, ProxySettings, hard_latents
 from givre.models.noise import CYCLE
 from givre.models.proxy import noisy_soft_round

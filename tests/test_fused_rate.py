@@ -12,7 +12,7 @@ from torch import Tensor
 from givre.models.architecture import NAMED_POINTS, Architecture
 from givre.models.arm import LOG_SCALE_LIMIT, LOG_SCALE_SHIFT, MAX_BITS
 from givre.models.codec_model import CodecModel
-from givre.models.fused.rate import fused_bits, fused_rate
+from givre.models.fused.entropy.rate import fused_bits, fused_rate
 
 SIZES = [(1, 1), (7, 1), (1, 7), (3, 5), (33, 17), (65, 64), (130, 70)]
 UNUSUAL = {

@@ -14,9 +14,9 @@ from torch import Tensor
 from givre.errors import UsageError
 from givre.models import upsampling
 from givre.models.architecture import NAMED_POINTS
-from givre.models.fused.plane_filters import BLOCK_ROWS
-from givre.models.fused.upsampling import fused_dense, fused_upsample
-from givre.models.fused.upsampling_passes import SMALL_STAGE
+from givre.models.fused.upsampling.dense import fused_dense, fused_upsample
+from givre.models.fused.upsampling.passes import SMALL_STAGE
+from givre.models.fused.upsampling.plane_filters import BLOCK_ROWS
 from givre.models.geometry import level_size
 from givre.models.upsampling import TRAINING_FORM, Upsampling, upsample
 
@@ -331,7 +331,7 @@ def test_another_padding_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("largest", [0, 100, 1 << 30])
 def test_stages_may_all_be_coarse_or_none(largest: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("givre.models.fused.upsampling_passes.SMALL_STAGE", largest)
+    monkeypatch.setattr("givre.models.fused.upsampling.passes.SMALL_STAGE", largest)
     assert_equals_torch(case((37, 70), channels=(2, 1, 0, 3, 1), n_filters=(2, 3)))
 
 

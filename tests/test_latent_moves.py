@@ -29,8 +29,8 @@ from givre.coder.overfit import overfit
 from givre.coder.settings import FitSettings
 from givre.models.architecture import NAMED_POINTS, Architecture
 from givre.models.codec_model import CodecModel
-from givre.models.fused.latent_responses import axis_responses
-from givre.models.fused.moved_latents import MovedLatents
+from givre.models.fused.moves.moved_latents import MovedLatents
+from givre.models.fused.moves.responses import axis_responses
 from givre.models.geometry import LATENT_MAX, grids
 from givre.models.synthesis import distortion
 

@@ -11,13 +11,17 @@ from torch import Tensor
 from givre.models.codec_model import CodecModel
 from givre.models.compiled.buffers import Buffers
 from givre.models.compiled.pool import together
-from givre.models.fused.distortion import error_backward, fused_distortion, fused_synthesis
-from givre.models.fused.latents import FusedLatents
+from givre.models.fused.entropy.rate import RateBackward, fused_rate
+from givre.models.fused.latents.latents import FusedLatents
 from givre.models.fused.module_parameters import ParameterArrays, arrays_of, parameters_of
-from givre.models.fused.rate import RateBackward, fused_rate
-from givre.models.fused.synthesis_passes import SynthesisPasses
-from givre.models.fused.upsampling import fused_dense
-from givre.models.fused.upsampling_passes import UpsamplingPasses
+from givre.models.fused.synthesis.distortion import (
+    error_backward,
+    fused_distortion,
+    fused_synthesis,
+)
+from givre.models.fused.synthesis.passes import SynthesisPasses
+from givre.models.fused.upsampling.dense import fused_dense
+from givre.models.fused.upsampling.passes import UpsamplingPasses
 from givre.models.geometry import Grid
 from givre.models.latents import ProxySettings, hard_latents
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 
 from givre.models.compiled.kernel import compiled
-from givre.models.fused.arm_kernels import MARGIN, Integers
-from givre.models.fused.block_products import FLAGS, Floats
+from givre.models.fused.entropy.arm import MARGIN, Integers
+from givre.models.fused.entropy.products import FLAGS, Floats
 
 _ZERO = np.float32(0)
 

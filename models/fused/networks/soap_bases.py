@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from givre.models.compiled.kernel import compiled
-from givre.models.fused.soap_step import FLAGS, Doubles, Floats, Ints, matrix_at
+from givre.models.fused.networks.soap_step import FLAGS, Doubles, Floats, Ints, matrix_at
 
 _ZERO = 0.0
 
@@ -104,7 +104,7 @@ def renew_bases(table: Ints, state: Floats) -> None:
     """Renew the bases of all matrices; the second moments, which live in them, follow their order.
 
     Args:
-        table: see `givre.models.fused.soap_step.soap_step`.
+        table: see `givre.models.fused.networks.soap_step.soap_step`.
         state: likewise; the bases and mean squares are changed.
     """
     for t in range(table.shape[0]):

@@ -12,7 +12,7 @@ from torch import Tensor
 from givre.errors import UsageError
 from givre.models import upsampling
 from givre.models.compiled.buffers import Buffers
-from givre.models.fused.upsampling_passes import UpsamplingPasses
+from givre.models.fused.upsampling.passes import UpsamplingPasses
 from givre.models.upsampling import check_pyramid
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from givre.models.compiled.kernel import compiled
 from givre.models.compiled.tickets import Parts, Tickets, next_ticket
-from givre.models.fused.pixel_products import (
+from givre.models.fused.synthesis.products import (
     BLOCK,
     FLAGS,
     Doubles,

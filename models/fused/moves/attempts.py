@@ -9,12 +9,12 @@ from __future__ import annotations
 import numpy as np
 
 from givre.models.compiled.kernel import compiled
-from givre.models.fused.move_distortion import (
+from givre.models.fused.moves.distortion import (
     add_response,
     change_of_error,
     save_or_restore,
 )
-from givre.models.fused.move_rate import (
+from givre.models.fused.moves.rate import (
     COLUMNS,
     HEIGHT,
     LANES,
@@ -29,7 +29,7 @@ from givre.models.fused.move_rate import (
     keep_bits,
     shift_latent,
 )
-from givre.models.fused.pixel_products import FLAGS, Doubles, Floats
+from givre.models.fused.synthesis.products import FLAGS, Doubles, Floats
 from givre.models.geometry import LATENT_MAX, LATENT_MIN
 
 _LOWEST, _HIGHEST = LATENT_MIN, LATENT_MAX

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from givre.models.compiled.kernel import compiled
-from givre.models.fused.laplace import latent_bits
-from givre.models.fused.pixel_products import FLAGS, Floats
+from givre.models.fused.entropy.laplace import latent_bits
+from givre.models.fused.synthesis.products import FLAGS, Floats
 
 Integers = NDArray[np.int64]
 

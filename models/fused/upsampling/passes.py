@@ -14,11 +14,11 @@ import numpy as np
 from givre.models.compiled.buffers import Buffers
 from givre.models.compiled.pool import chunks, parts_of, share
 from givre.models.compiled.tickets import Parts
-from givre.models.fused.coarse_stages import CoarseStages
-from givre.models.fused.filter_taps import FilterGradients, whole_filters
-from givre.models.fused.plane_filters import BLOCK_ROWS, n_items
-from givre.models.fused.row_filters import Doubles, Floats
-from givre.models.fused.stage_kernels import stage_adjoint, stage_forward
+from givre.models.fused.upsampling.coarse_stages import CoarseStages
+from givre.models.fused.upsampling.plane_filters import BLOCK_ROWS, n_items
+from givre.models.fused.upsampling.row_filters import Doubles, Floats
+from givre.models.fused.upsampling.stages import stage_adjoint, stage_forward
+from givre.models.fused.upsampling.taps import FilterGradients, whole_filters
 
 SMALL_STAGE = 1 << 15
 """Output samples up to which a stage is done sooner than a second thread has started."""

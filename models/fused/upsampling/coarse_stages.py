@@ -13,15 +13,15 @@ from math import prod
 import numpy as np
 
 from givre.models.compiled.kernel import compiled
-from givre.models.fused.filter_taps import FilterGradients, Filters
-from givre.models.fused.plane_filters import (
+from givre.models.fused.upsampling.plane_filters import (
     BLOCK_ROWS,
     double_planes,
     double_planes_adjoint,
     sharpen_planes,
     sharpen_planes_adjoint,
 )
-from givre.models.fused.row_filters import Doubles, Floats, Ints
+from givre.models.fused.upsampling.row_filters import Doubles, Floats, Ints
+from givre.models.fused.upsampling.taps import FilterGradients, Filters
 
 Shape = tuple[int, ...]
 

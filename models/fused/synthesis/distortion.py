@@ -10,8 +10,8 @@ from torch import Tensor
 
 from givre.models.compiled.buffers import Buffers
 from givre.models.fused.module_parameters import arrays_of, parameters_of
-from givre.models.fused.pixel_products import Floats
-from givre.models.fused.synthesis_passes import SynthesisPasses, squared_error
+from givre.models.fused.synthesis.passes import SynthesisPasses, squared_error
+from givre.models.fused.synthesis.products import Floats
 from givre.models.synthesis import Synthesis
 
 

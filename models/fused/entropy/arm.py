@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from givre.models.compiled.kernel import compiled
-from givre.models.fused.block_products import (
+from givre.models.fused.entropy.laplace import block_bits, block_bits_and_gradient
+from givre.models.fused.entropy.products import (
     BLOCK,
     FLAGS,
     Floats,
@@ -20,7 +21,6 @@ from givre.models.fused.block_products import (
     product,
     product_from_2,
 )
-from givre.models.fused.laplace import block_bits, block_bits_and_gradient
 
 Integers = NDArray[np.int64]
 

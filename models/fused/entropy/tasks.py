@@ -16,14 +16,14 @@ from givre.models.architecture import Architecture
 from givre.models.compiled.kernel import compiled
 from givre.models.compiled.pool import join, parts_of
 from givre.models.compiled.tickets import Parts, Tickets, next_ticket
-from givre.models.fused.arm_kernels import MARGIN, Integers, arm_rate_and_gradient
-from givre.models.fused.block_products import FLAGS, Floats
-from givre.models.fused.ifce_kernels import (
+from givre.models.fused.entropy.arm import MARGIN, Integers, arm_rate_and_gradient
+from givre.models.fused.entropy.ifce import (
     collect_gradient,
     extract_feature,
     extract_feature_backward,
 )
-from givre.models.fused.rate_layout import GridPlace, Layout, layout
+from givre.models.fused.entropy.layout import GridPlace, Layout, layout
+from givre.models.fused.entropy.products import FLAGS, Floats
 from givre.models.geometry import Grid
 
 _BATCH = 1 << 13

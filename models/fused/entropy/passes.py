@@ -1,6 +1,6 @@
 """The entropy model's kernels, run over all grids of an image: rate, bits, and gradients.
 
-Everything is NumPy; `givre.models.fused.rate` makes torch's functions of it.
+Everything is NumPy; `givre.models.fused.entropy.rate` makes torch's functions of it.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ import numpy as np
 from givre.models.architecture import Architecture
 from givre.models.compiled.buffers import Buffers
 from givre.models.compiled.pool import run_tasks, share
-from givre.models.fused.arm_kernels import arm_rate
-from givre.models.fused.block_products import Floats
-from givre.models.fused.rate_layout import ArmWeights, arm_weights
-from givre.models.fused.rate_tasks import (
+from givre.models.fused.entropy.arm import arm_rate
+from givre.models.fused.entropy.layout import ArmWeights, arm_weights
+from givre.models.fused.entropy.products import Floats
+from givre.models.fused.entropy.tasks import (
     RateTasks,
     arm_tasks,
     collect_tasks,

@@ -13,15 +13,19 @@ import numpy as np
 from givre.models.compiled import pool
 from givre.models.compiled.buffers import Buffers
 from givre.models.compiled.tickets import Parts
-from givre.models.fused.pixel_network import (
+from givre.models.fused.synthesis.pixel_network import (
     PixelWeights,
     pixel_backward,
     pixel_forward,
     pixel_weights,
 )
-from givre.models.fused.pixel_products import BLOCK, Doubles, Floats
-from givre.models.fused.residual_adjoint import residual_backward
-from givre.models.fused.residual_layers import error_gradient, last_forward, residual_forward
+from givre.models.fused.synthesis.products import BLOCK, Doubles, Floats
+from givre.models.fused.synthesis.residual_adjoint import residual_backward
+from givre.models.fused.synthesis.residual_layers import (
+    error_gradient,
+    last_forward,
+    residual_forward,
+)
 
 _CHUNK_PIXELS = 1 << 13  # at least, or a chunk takes less time than its call
 _FEW_BLOCKS = _CHUNK_PIXELS // BLOCK

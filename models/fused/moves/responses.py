@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from givre.models.fused.move_rate import Integers
-from givre.models.fused.pixel_products import Doubles, Floats
+from givre.models.fused.moves.rate import Integers
+from givre.models.fused.synthesis.products import Doubles, Floats
 
 _NEGLIGIBLE = 1e-3
 """Part of a response's largest value below which its tails are cut off."""

@@ -9,10 +9,9 @@ import torch
 from torch import Tensor
 
 from givre.models.codec_model import CodecModel
-from givre.models.fused.latent_moves import count_all_bits, make_picture, try_moves
-from givre.models.fused.latent_responses import axis_responses, joined
 from givre.models.fused.module_parameters import parameters_of
-from givre.models.fused.move_rate import (
+from givre.models.fused.moves.attempts import count_all_bits, make_picture, try_moves
+from givre.models.fused.moves.rate import (
     COLUMNS,
     FEATURES,
     HEIGHT,
@@ -23,8 +22,9 @@ from givre.models.fused.move_rate import (
     WIDTH,
     Integers,
 )
-from givre.models.fused.pixel_network import pixel_weights
-from givre.models.fused.pixel_products import Doubles, Floats
+from givre.models.fused.moves.responses import axis_responses, joined
+from givre.models.fused.synthesis.pixel_network import pixel_weights
+from givre.models.fused.synthesis.products import Doubles, Floats
 from givre.models.ifce import feature_maps
 
 

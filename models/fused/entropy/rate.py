@@ -13,9 +13,7 @@ from torch.autograd.function import once_differentiable
 from givre.models.architecture import Architecture
 from givre.models.codec_model import CodecModel
 from givre.models.compiled.buffers import Buffers
-from givre.models.fused.block_products import Floats
-from givre.models.fused.module_parameters import ParameterArrays, parameters_of
-from givre.models.fused.rate_passes import (
+from givre.models.fused.entropy.passes import (
     EntropyModel,
     RateGradient,
     add_latents_gradient,
@@ -24,6 +22,8 @@ from givre.models.fused.rate_passes import (
     rate,
     rate_gradient,
 )
+from givre.models.fused.entropy.products import Floats
+from givre.models.fused.module_parameters import ParameterArrays, parameters_of
 from givre.models.geometry import Grid
 
 

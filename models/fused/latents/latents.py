@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from givre.models.compiled import pool
-from givre.models.fused.latent_pass import Ints, latent_pass
-from givre.models.fused.noise import Floats, Words
+from givre.models.fused.latents.noise import Floats, Words
+from givre.models.fused.latents.update import Ints, latent_pass
 from givre.models.latents import ADAM_BETAS, ADAM_EPS, ProxySettings
 from givre.models.noise import NOISE_BLOCK, noise_key
 

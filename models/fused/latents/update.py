@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from givre.models.compiled.kernel import compiled
 from givre.models.compiled.tickets import Parts, Tickets, next_ticket
 from givre.models.compiled.vector_math import exp2, tanh
-from givre.models.fused.noise import Floats, Words, fill_normal
+from givre.models.fused.latents.noise import Floats, Words, fill_normal
 from givre.models.noise import NOISE_BLOCK
 
 Ints = NDArray[np.int64]

@@ -7,7 +7,7 @@ horizontally; the ring is filled once more for the gradient of the taps.
 
 Work comes in items, an item being up to `BLOCK_ROWS` low-resolution rows of one plane. Items
 write to places of their own, so they may run in any order and on any thread. Taps are whole
-kernels, padded with zeros to a multiple of 8: see `givre.models.fused.upsampling`.
+kernels, padded with zeros to a multiple of 8: see `givre.models.fused.upsampling.dense`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from __future__ import annotations
 import numpy as np
 
 from givre.models.compiled.kernel import compiled
-from givre.models.fused.row_filters import (
+from givre.models.fused.upsampling.row_filters import (
     FLAGS,
     Doubles,
     Floats,

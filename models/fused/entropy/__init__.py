@@ -1,0 +1,1 @@
+"""The rate in compiled code: features, ARM, Laplace bits, and the gradients of all of them."""

@@ -1,0 +1,1 @@
+"""The latents of a fit in compiled code: noise, proxy and update."""

@@ -1,0 +1,1 @@
+"""Moves of single rounded latents, judged by exact rate and distortion."""

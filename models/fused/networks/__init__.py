@@ -1,0 +1,1 @@
+"""What changes the parameters of the networks in compiled code: optimiser, slope, rounding."""

@@ -1,0 +1,1 @@
+"""The synthesis and the distortion in compiled code, forward and backward."""

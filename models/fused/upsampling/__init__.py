@@ -1,0 +1,1 @@
+"""The upsampling in compiled code, forward and backward."""
