@@ -90,7 +90,7 @@ def encode(
         CollapseError: the result is no better than a constant image although it should be.
     """
     from givre.coder.choose_settings import FitChoices, new_settings
-    from givre.coder.image_io import load_samples
+    from givre.coder.files.images import load_samples
 
     choices = FitChoices(
         quality=quality,
@@ -168,7 +168,7 @@ def overfit(
         ImageError: the image is unreadable, empty, or has more than 8 bits a sample.
     """
     from givre.coder.choose_settings import FitChoices, new_settings
-    from givre.coder.image_io import load_samples
+    from givre.coder.files.images import load_samples
 
     choices = FitChoices(
         quality, lmbda, effort, steps, complexity, seed, threads, device, kernels, ups_init, prior
@@ -200,7 +200,7 @@ def decode(data: FileSource, *, threads: int = 0, max_pixels: int | None = None)
     """
     from givre.bitstream.container import DEFAULT_MAX_PIXELS
     from givre.coder.decoder import decode_samples
-    from givre.coder.image_io import to_image
+    from givre.coder.files.images import to_image
 
     limit = DEFAULT_MAX_PIXELS if max_pixels is None else max_pixels
     return to_image(decode_samples(_content(data), threads=threads, max_pixels=limit))
@@ -258,6 +258,6 @@ def _content(data: FileSource) -> bytes:
     if isinstance(data, bytearray | memoryview):
         return bytes(data)
 
-    from givre.coder.bounded_input import read_file
+    from givre.coder.files.bounded import read_file
 
     return read_file(data)

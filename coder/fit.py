@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from givre.bitstream.priors import Prior
-from givre.coder.atomic_files import atomic_write_bytes
+from givre.coder.files.atomic import atomic_write_bytes
 from givre.coder.prior import prior_for
 from givre.coder.settings import FitSettings
 from givre.errors import CheckpointError, GivreError, UsageError

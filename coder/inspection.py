@@ -16,8 +16,8 @@ from givre.bitstream.latent_cost import latent_bits
 from givre.bitstream.latents import LatentReader
 from givre.bitstream.parameters import read_parameters
 from givre.bitstream.priors import load_prior
-from givre.coder.atomic_files import atomic_write_bytes, check_output
 from givre.coder.decoder import read_grids, reconstruct
+from givre.coder.files.atomic import atomic_write_bytes, check_output
 from givre.coder.inspected_filters import InspectedStage, inspect_stages
 from givre.coder.settings import check_threads, resolve_threads
 from givre.errors import CorruptError

@@ -7,7 +7,7 @@ from hashlib import sha256
 from pathlib import Path
 from time import perf_counter
 
-from givre.coder.image_io import encode_image, image_format
+from givre.coder.files.images import encode_image, image_format
 from givre.scripts import arguments, named_files, streams
 from givre.scripts.report import duration, print_json_line, say
 

@@ -8,9 +8,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from givre.coder.atomic_files import check_output
 from givre.coder.choose_settings import FitChoices, new_settings
-from givre.coder.image_io import check_coded_name, looks_like_image, read_samples
+from givre.coder.files.atomic import check_output
+from givre.coder.files.images import check_coded_name, looks_like_image, read_samples
 from givre.errors import GivreError, OutputError, UsageError
 from givre.scripts import arguments, named_files, streams
 from givre.scripts.fitting import command_line, run_fit, run_to_goal

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from givre.coder.choose_settings import FitChoices, continued_settings, new_settings
-from givre.coder.image_io import Samples
+from givre.coder.files.images import Samples
 from givre.coder.progress import ProgressListener
 from givre.errors import CheckpointError, UsageError
 from givre.scripts.progress_bar import ProgressBar

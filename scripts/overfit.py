@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from givre.coder.atomic_files import check_output
 from givre.coder.choose_settings import new_settings
-from givre.coder.image_io import check_coded_name, read_samples
+from givre.coder.files.atomic import check_output
+from givre.coder.files.images import check_coded_name, read_samples
 from givre.errors import UsageError
 from givre.scripts import arguments, streams
 from givre.scripts.fitting import command_line, run_fit

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 from givre.bitstream.header import MAGIC
-from givre.coder.atomic_files import atomic_write_bytes, check_output
-from givre.coder.bounded_input import read_file, read_stream
+from givre.coder.files.atomic import atomic_write_bytes, check_output
+from givre.coder.files.bounded import read_file, read_stream
 from givre.errors import OutputError, UsageError
 
 STREAM = "-"

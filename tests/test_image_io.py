@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from givre.coder import atomic_files
-from givre.coder.atomic_files import atomic_write_bytes, check_output
-from givre.coder.bounded_input import read_file, read_stream
-from givre.coder.image_io import (
+from givre.coder.files import atomic as atomic_files
+from givre.coder.files.atomic import atomic_write_bytes, check_output
+from givre.coder.files.bounded import read_file, read_stream
+from givre.coder.files.images import (
     encode_image,
     image_format,
     load_samples,

@@ -23,8 +23,8 @@ from givre.coder.choose_settings import FitChoices, continued_settings, new_sett
 from givre.coder.decoder import decode_samples
 from givre.coder.encoder import encode_fit, write_fit
 from givre.coder.file_info import file_info
+from givre.coder.files.images import load_samples
 from givre.coder.fit import Fit, architecture_for, image_digest
-from givre.coder.image_io import load_samples
 from givre.coder.kernels import REFERENCE, choose_kernels
 from givre.coder.normalisation import make_target
 from givre.coder.overfit import overfit, start_fit

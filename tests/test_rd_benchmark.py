@@ -15,8 +15,8 @@ from PIL import Image
 
 import givre
 from givre.coder.choose_settings import FitChoices
+from givre.coder.files.images import load_samples
 from givre.coder.fit import image_digest
-from givre.coder.image_io import load_samples
 from givre.coder.settings import FitSettings
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))

@@ -22,8 +22,8 @@ from givre.bitstream.rangecoder import PARAMETER_MAX
 from givre.bitstream.side_information import GroupGuess, side_bits
 from givre.coder.decoder_cost import DecoderCost, Doubles
 from givre.coder.encoder import write_fit
+from givre.coder.files.images import load_samples
 from givre.coder.fit import Fit
-from givre.coder.image_io import load_samples
 from givre.coder.normalisation import make_target
 from givre.coder.overfit import overfit
 from givre.coder.quantise import quantise_parameters

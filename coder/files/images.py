@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from givre.coder.atomic_files import atomic_write_bytes, check_output
-from givre.coder.bounded_input import read_file
+from givre.coder.files.atomic import atomic_write_bytes, check_output
+from givre.coder.files.bounded import read_file
 from givre.errors import ImageError, OutputError, UsageError
 
 Samples: TypeAlias = NDArray[np.uint8]
