@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
-    from givre.coder.fit import Fit
+    from givre.coder.fitting.checkpoint import Fit
+    from givre.coder.fitting.progress import ProgressListener
     from givre.coder.inspection import Inspection
-    from givre.coder.progress import ProgressListener
 
     ImageSource: TypeAlias = str | os.PathLike[str] | Image.Image | NDArray[np.uint8]
     FileSource: TypeAlias = bytes | bytearray | memoryview | str | os.PathLike[str]
@@ -89,8 +89,8 @@ def encode(
         TargetError: the target is out of reach.
         CollapseError: the result is no better than a constant image although it should be.
     """
-    from givre.coder.choose_settings import FitChoices, new_settings
     from givre.coder.files.images import load_samples
+    from givre.coder.fitting.choices import FitChoices, new_settings
 
     choices = FitChoices(
         quality=quality,
@@ -155,7 +155,7 @@ def overfit(
         kernels: as for `encode`.
         ups_init: as for `encode`.
         prior: as for `encode`.
-        on_progress: called a few times a second with a `givre.coder.progress.Progress`: step,
+        on_progress: called a few times a second with a `givre.coder.fitting.progress.Progress`: step,
             rate in bits a pixel, PSNR in dB, seconds left.
         checkpoint: a file that is rewritten now and then, and on KeyboardInterrupt.
 
@@ -167,8 +167,8 @@ def overfit(
         UsageError: an argument is out of range, or two exclude each other.
         ImageError: the image is unreadable, empty, or has more than 8 bits a sample.
     """
-    from givre.coder.choose_settings import FitChoices, new_settings
     from givre.coder.files.images import load_samples
+    from givre.coder.fitting.choices import FitChoices, new_settings
 
     choices = FitChoices(
         quality, lmbda, effort, steps, complexity, seed, threads, device, kernels, ups_init, prior
@@ -176,7 +176,7 @@ def overfit(
     settings = new_settings(choices)
     samples = load_samples(image)
 
-    from givre.coder.overfit import overfit as overfit_samples
+    from givre.coder.fitting.overfit import overfit as overfit_samples
 
     path = None if checkpoint is None else Path(checkpoint)
     return overfit_samples(samples, settings, on_progress=on_progress, checkpoint=path)

@@ -20,8 +20,8 @@ import tables
 from crops import central_square
 from numpy.typing import NDArray
 
-from givre.coder.overfit import overfit
-from givre.coder.settings import FitSettings
+from givre.coder.fitting.overfit import overfit
+from givre.coder.fitting.settings import FitSettings
 
 
 def final_loss(samples: NDArray[np.uint8], settings: FitSettings) -> tuple[float, float]:

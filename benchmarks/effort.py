@@ -24,8 +24,8 @@ from rd import do_all, plan
 from rd_points import Point, measure, pending, read_point
 from rd_report import image_curves
 
-from givre.coder.choose_settings import FitChoices
-from givre.coder.settings import EFFORT_STEPS, resolve_threads
+from givre.coder.fitting.choices import FitChoices
+from givre.coder.fitting.settings import EFFORT_STEPS, resolve_threads
 
 
 def crop(photo: Path, size: int, folder: Path) -> Path:

@@ -25,8 +25,8 @@ from crops import central_square
 from numpy.typing import NDArray
 
 from givre.coder.encoder import EncodeReport, encode_samples
+from givre.coder.fitting.settings import FitSettings
 from givre.coder.rate_control import Goal
-from givre.coder.settings import FitSettings
 from givre.coder.targeted_encode import encode_to_goal
 from givre.errors import TargetError
 

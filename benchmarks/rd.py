@@ -45,8 +45,8 @@ from rd_report import (
 )
 
 import givre
-from givre.coder.choose_settings import FitChoices, new_settings
-from givre.coder.settings import FitSettings, resolve_threads
+from givre.coder.fitting.choices import FitChoices, new_settings
+from givre.coder.fitting.settings import FitSettings, resolve_threads
 from givre.errors import GivreError
 
 _DEFAULT_STEPS = 2000

@@ -21,8 +21,8 @@ import numpy as np
 import tables
 from crops import central_square
 
-from givre.coder.schedule import Recipe
-from givre.coder.settings import FitSettings
+from givre.coder.fitting.schedule import Recipe
+from givre.coder.fitting.settings import FitSettings
 
 _RECIPE = Recipe()
 
@@ -81,8 +81,8 @@ def run(job: Job) -> dict[str, object]:
     import torch
 
     from givre.coder.encoder import encode_fit
-    from givre.coder.overfit import overfit
-    from givre.coder.prior import PRIOR_LMBDAS, nearest_prior
+    from givre.coder.fitting.overfit import overfit
+    from givre.coder.fitting.prior_choice import PRIOR_LMBDAS, nearest_prior
 
     torch.set_num_threads(1)
     samples = central_square(job.path, job.size)

@@ -20,7 +20,7 @@ from pathlib import Path
 import tables
 from crops import thumbnail
 
-from givre.coder.choose_settings import FitChoices, new_settings
+from givre.coder.fitting.choices import FitChoices, new_settings
 
 _WAYS = {
     "defaults": FitChoices(),

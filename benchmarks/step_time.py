@@ -23,14 +23,14 @@ import torch
 from processes import measure
 from torch import Tensor
 
-from givre.coder.fit import architecture_for
-from givre.coder.kernels import Kernels, choose_kernels
-from givre.coder.normalisation import Target, make_target
-from givre.coder.overfit import fitting_threads
-from givre.coder.schedule import Recipe, plan_step
-from givre.coder.settings import FitSettings, resolve_threads
-from givre.coder.soap import Soap
-from givre.coder.trainer import Trainer
+from givre.coder.fitting.checkpoint import architecture_for
+from givre.coder.fitting.fit_kernels import Kernels, choose_kernels
+from givre.coder.fitting.normalisation import Target, make_target
+from givre.coder.fitting.overfit import fitting_threads
+from givre.coder.fitting.schedule import Recipe, plan_step
+from givre.coder.fitting.settings import FitSettings, resolve_threads
+from givre.coder.fitting.soap import Soap
+from givre.coder.fitting.trainer import Trainer
 from givre.models.codec_model import CodecModel
 from givre.models.latents import ProxySettings
 

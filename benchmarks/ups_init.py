@@ -25,7 +25,7 @@ import tables
 from PIL import Image
 
 from givre.coder.encoder import encode_samples
-from givre.coder.settings import FitSettings
+from givre.coder.fitting.settings import FitSettings
 from givre.models.filters.initial import INITIAL_KERNELS
 
 _BASE = "bicubic"  # what the ratios are to; the default of every named point

@@ -19,8 +19,8 @@ from torch import Tensor
 from torch.func import functional_call, vmap
 from torch.nn import functional as F
 
-from givre.coder.kernels import Kernels
-from givre.coder.normalisation import Target
+from givre.coder.fitting.fit_kernels import Kernels
+from givre.coder.fitting.normalisation import Target
 from givre.models.arm import gather_contexts, laplace_bits
 from givre.models.codec_model import CodecModel
 from givre.models.ifce import nearest_stack

@@ -20,7 +20,7 @@ from givre.bitstream.latents import LatentReader
 from givre.bitstream.parameters import read_parameters
 from givre.bitstream.priors import load_prior
 from givre.coder.backends import Backend, make_backend
-from givre.coder.settings import check_threads, resolve_threads
+from givre.coder.fitting.settings import check_threads, resolve_threads
 from givre.errors import CorruptError
 from givre.models.architecture import Architecture
 from givre.models.exact.wavefront import GridPredictor

@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from givre.bitstream.parameters import QuantisedParameters, write_parameters
-from givre.coder.fit import Fit
-from givre.coder.kernels import Kernels, choose_kernels
+from givre.coder.fitting.checkpoint import Fit
+from givre.coder.fitting.fit_kernels import Kernels, choose_kernels
+from givre.coder.fitting.normalisation import Target
+from givre.coder.fitting.prior_choice import FEW_PIXELS
+from givre.coder.fitting.settings import FitSettings, resolve_threads
+from givre.coder.fitting.torch_threads import torch_threads
 from givre.coder.latent_descent import descend
-from givre.coder.normalisation import Target
-from givre.coder.prior import FEW_PIXELS
 from givre.coder.quantise import quantise_parameters
-from givre.coder.settings import FitSettings, resolve_threads
-from givre.coder.torch_threads import torch_threads
 from givre.models.codec_model import CodecModel
 
 _FEWEST_STEPS = 250

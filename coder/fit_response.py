@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from math import exp, log
 from typing import ClassVar
 
-from givre.coder.schedule import Recipe, learning_left
+from givre.coder.fitting.schedule import Recipe, learning_left
 
 
 def susceptibility(share: float) -> float:

@@ -18,8 +18,8 @@ from givre.bitstream.parameters import read_parameters
 from givre.bitstream.priors import load_prior
 from givre.coder.decoder import read_grids, reconstruct
 from givre.coder.files.atomic import atomic_write_bytes, check_output
+from givre.coder.fitting.settings import check_threads, resolve_threads
 from givre.coder.inspected_filters import InspectedStage, inspect_stages
-from givre.coder.settings import check_threads, resolve_threads
 from givre.errors import CorruptError
 from givre.models.exact.numpy_backend import NumpyBackend
 from givre.models.exact.whole_grid import grid_model, upsampled_stack

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from givre.coder.kernels import Kernels, SingleMoves
-from givre.coder.normalisation import Target
+from givre.coder.fitting.fit_kernels import Kernels, SingleMoves
+from givre.coder.fitting.normalisation import Target
 from givre.models.codec_model import CodecModel
 
 _log = logging.getLogger(__name__)

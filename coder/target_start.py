@@ -8,14 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from givre.coder.finish import expected_saving
-from givre.coder.fit import architecture_for
-from givre.coder.overfit import nearest_start
-from givre.coder.prior import PRIOR_LMBDAS, learned_at
+from givre.coder.fitting.checkpoint import architecture_for
+from givre.coder.fitting.overfit import nearest_start
+from givre.coder.fitting.prior_choice import PRIOR_LMBDAS, learned_at
+from givre.coder.fitting.schedule import Recipe
+from givre.coder.fitting.screen_content import comparable_lmbda
+from givre.coder.fitting.settings import FitSettings
 from givre.coder.quality import psnr_db
 from givre.coder.rate_control import Goal, Probe, first_lmbda, parameter_bits_guess
-from givre.coder.schedule import Recipe
-from givre.coder.screen_content import comparable_lmbda
-from givre.coder.settings import FitSettings
 from givre.models.architecture import tensor_specs
 
 _HEADER_BITS = 190.0

@@ -19,10 +19,14 @@ from torch import Tensor
 from givre.bitstream.parameters import QuantisedParameters
 from givre.coder.encoder import Encoded, check_collapse, write_fit
 from givre.coder.finish import move_latents, quantise_fit
-from givre.coder.fit import Fit, image_digest
-from givre.coder.normalisation import check_samples, make_target
-from givre.coder.overfit import fitting_threads, start_fit
-from givre.coder.progress import ProgressListener, ProgressTeller
+from givre.coder.fitting.checkpoint import Fit, image_digest
+from givre.coder.fitting.normalisation import check_samples, make_target
+from givre.coder.fitting.overfit import fitting_threads, start_fit
+from givre.coder.fitting.progress import ProgressListener, ProgressTeller
+from givre.coder.fitting.schedule import Recipe, plan_step
+from givre.coder.fitting.settings import FitSettings
+from givre.coder.fitting.torch_state import torch_as_shipped
+from givre.coder.fitting.trainer import Evaluation, Trainer
 from givre.coder.quality import psnr_db
 from givre.coder.rate_control import (
     CHECKS,
@@ -32,12 +36,8 @@ from givre.coder.rate_control import (
     Steering,
     at_limit,
 )
-from givre.coder.schedule import Recipe, plan_step
-from givre.coder.settings import FitSettings
 from givre.coder.target_outcome import best, filled, meets, out_of_reach
 from givre.coder.target_start import other_bits, starting_lmbda
-from givre.coder.torch_state import torch_as_shipped
-from givre.coder.trainer import Evaluation, Trainer
 from givre.errors import CollapseError, TargetError
 
 _log = logging.getLogger(__name__)

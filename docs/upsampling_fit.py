@@ -11,7 +11,7 @@ from PIL import Image
 from upsampling_tables import equivariance_cells, filter_cells, listed, table
 
 import givre
-from givre.coder.fit import Fit
+from givre.coder.fitting.checkpoint import Fit
 from givre.models.filters.initial import initial_half
 from givre.models.geometry import grids
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from givre.coder.choose_settings import AUTO_COMPLEXITY, FitChoices
-from givre.coder.settings import DEFAULT_EFFORT, EFFORT_STEPS, KERNELS, FitSettings
+from givre.coder.fitting.choices import AUTO_COMPLEXITY, FitChoices
+from givre.coder.fitting.settings import DEFAULT_EFFORT, EFFORT_STEPS, KERNELS, FitSettings
 from givre.models.architecture import NAMED_POINTS
 from givre.models.filters.initial import INITIAL_KERNELS
 

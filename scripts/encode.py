@@ -8,9 +8,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from givre.coder.choose_settings import FitChoices, new_settings
 from givre.coder.files.atomic import check_output
 from givre.coder.files.images import check_coded_name, looks_like_image, read_samples
+from givre.coder.fitting.choices import FitChoices, new_settings
 from givre.errors import GivreError, OutputError, UsageError
 from givre.scripts import arguments, named_files, streams
 from givre.scripts.fitting import command_line, run_fit, run_to_goal
@@ -18,7 +18,7 @@ from givre.scripts.report import duration, print_json_line, say
 
 if TYPE_CHECKING:
     from givre.coder.encoder import EncodeReport
-    from givre.coder.fit import Fit
+    from givre.coder.fitting.checkpoint import Fit
 
 _WORTH_KEEPING_SECONDS = 60.0
 """A fit that took longer is kept when it could not be written as a file."""

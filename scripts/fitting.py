@@ -9,15 +9,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from givre.coder.choose_settings import FitChoices, continued_settings, new_settings
 from givre.coder.files.images import Samples
-from givre.coder.progress import ProgressListener
+from givre.coder.fitting.choices import FitChoices, continued_settings, new_settings
+from givre.coder.fitting.progress import ProgressListener
 from givre.errors import CheckpointError, UsageError
 from givre.scripts.progress_bar import ProgressBar
 
 if TYPE_CHECKING:
     from givre.coder.encoder import Encoded
-    from givre.coder.fit import Fit
+    from givre.coder.fitting.checkpoint import Fit
 
 
 def run_fit(
@@ -45,8 +45,10 @@ def run_fit(
         raise CheckpointError(f"there is no fit at {resume}, name a file that overfit has written")
     settings = None if resume else new_settings(choices)
 
-    from givre.coder.fit import Fit  # torch loads only once the arguments are known to be right
-    from givre.coder.overfit import overfit
+    from givre.coder.fitting.checkpoint import (
+        Fit,  # torch loads only once the arguments are known to be right
+    )
+    from givre.coder.fitting.overfit import overfit
 
     earlier = None
     if resume is not None:

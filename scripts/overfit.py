@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from givre.coder.choose_settings import new_settings
 from givre.coder.files.atomic import check_output
 from givre.coder.files.images import check_coded_name, read_samples
+from givre.coder.fitting.choices import new_settings
 from givre.errors import UsageError
 from givre.scripts import arguments, streams
 from givre.scripts.fitting import command_line, run_fit

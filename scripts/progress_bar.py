@@ -8,7 +8,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TextIO
 
-from givre.coder.progress import Progress
+from givre.coder.fitting.progress import Progress
 from givre.scripts.report import duration
 
 TERMINAL_INTERVAL = 0.1

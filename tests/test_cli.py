@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 import givre
-from givre.coder.trainer import Trainer
+from givre.coder.fitting.trainer import Trainer
 from givre.scripts import encode as encode_command
 from givre.scripts.main import main
 

@@ -20,14 +20,14 @@ from givre.bitstream.priors import load_prior
 from givre.coder.decoder import decode_samples
 from givre.coder.encoder import Encoded, check_collapse, encode_fit, encode_samples, write_fit
 from givre.coder.file_info import file_info
-from givre.coder.fit import Fit
-from givre.coder.kernels import REFERENCE
-from givre.coder.normalisation import make_target
-from givre.coder.overfit import overfit
+from givre.coder.fitting.checkpoint import Fit
+from givre.coder.fitting.fit_kernels import REFERENCE
+from givre.coder.fitting.normalisation import make_target
+from givre.coder.fitting.overfit import overfit
+from givre.coder.fitting.schedule import Recipe
+from givre.coder.fitting.settings import FitSettings
+from givre.coder.fitting.trainer import Trainer
 from givre.coder.quality import mean_squared_error, psnr_db
-from givre.coder.schedule import Recipe
-from givre.coder.settings import FitSettings
-from givre.coder.trainer import Trainer
 from givre.errors import BitstreamError, CheckpointError, CollapseError, GivreError, ImageError
 from givre.models.architecture import NAMED_POINTS, tensor_specs
 from givre.models.codec_model import CodecModel
@@ -167,7 +167,7 @@ def test_a_resumed_fit_ends_where_an_uninterrupted_one_does(tmp_path) -> None:
             raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("givre.coder.progress._INTERVAL_SECONDS", -1.0)
+        patch.setattr("givre.coder.fitting.progress._INTERVAL_SECONDS", -1.0)
         with pytest.raises(KeyboardInterrupt):
             overfit(samples, settings, on_progress=stop, checkpoint=path)
     half = Fit.load(path)

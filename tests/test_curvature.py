@@ -15,9 +15,9 @@ from torch import Tensor
 
 from givre.coder import curvature
 from givre.coder.curvature import distortion_curvature, laplace_information, rate_curvature
-from givre.coder.kernels import REFERENCE, Kernels, choose_kernels
-from givre.coder.normalisation import Target, make_target
-from givre.coder.torch_threads import torch_threads
+from givre.coder.fitting.fit_kernels import REFERENCE, Kernels, choose_kernels
+from givre.coder.fitting.normalisation import Target, make_target
+from givre.coder.fitting.torch_threads import torch_threads
 from givre.models.architecture import NAMED_POINTS, Architecture, tensor_specs
 from givre.models.arm import gather_contexts
 from givre.models.codec_model import CodecModel

@@ -11,7 +11,7 @@ from model_cases import lively_model
 from torch import Tensor
 
 from givre.coder.decoder_cost import DecoderCost, Doubles
-from givre.coder.torch_threads import torch_threads
+from givre.coder.fitting.torch_threads import torch_threads
 from givre.models.architecture import NAMED_POINTS
 from givre.models.codec_model import CodecModel
 

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from givre.coder.overfit import start_fit
-from givre.coder.schedule import Recipe, gain_for_lmbda, plan_step
-from givre.coder.settings import (
+from givre.coder.fitting.overfit import start_fit
+from givre.coder.fitting.schedule import Recipe, gain_for_lmbda, plan_step
+from givre.coder.fitting.settings import (
     EFFORT_STEPS,
     LMBDA_BEST,
     LMBDA_WORST,
@@ -21,7 +21,7 @@ from givre.coder.settings import (
     lmbda_for_quality,
     quality_for_lmbda,
 )
-from givre.coder.soap import Soap, SoapSettings
+from givre.coder.fitting.soap import Soap, SoapSettings
 from givre.models.proxy import noisy_soft_round, soft_round
 from givre.models.synthesis import distortion, straight_through_clamp
 

@@ -11,13 +11,13 @@ import torch
 from numpy.typing import NDArray
 
 from givre.coder.encoder import encode_samples
-from givre.coder.fit import Fit
-from givre.coder.kernels import choose_kernels
-from givre.coder.normalisation import make_target
-from givre.coder.overfit import overfit
-from givre.coder.schedule import Recipe, plan_step
-from givre.coder.settings import FitSettings
-from givre.coder.trainer import Trainer
+from givre.coder.fitting.checkpoint import Fit
+from givre.coder.fitting.fit_kernels import choose_kernels
+from givre.coder.fitting.normalisation import make_target
+from givre.coder.fitting.overfit import overfit
+from givre.coder.fitting.schedule import Recipe, plan_step
+from givre.coder.fitting.settings import FitSettings
+from givre.coder.fitting.trainer import Trainer
 from givre.errors import UsageError
 from givre.models.fused.latents.noise import normal_noise as compiled_noise
 from givre.models.noise import normal_noise

@@ -22,11 +22,11 @@ from givre.coder.finish import (
     move_latents,
     quantise_fit,
 )
-from givre.coder.kernels import REFERENCE, choose_kernels
+from givre.coder.fitting.fit_kernels import REFERENCE, choose_kernels
+from givre.coder.fitting.normalisation import Target, make_target
+from givre.coder.fitting.overfit import overfit
+from givre.coder.fitting.settings import FitSettings
 from givre.coder.latent_descent import Descent, descend
-from givre.coder.normalisation import Target, make_target
-from givre.coder.overfit import overfit
-from givre.coder.settings import FitSettings
 from givre.models.architecture import NAMED_POINTS, Architecture
 from givre.models.codec_model import CodecModel
 from givre.models.fused.moves.moved_latents import MovedLatents

@@ -18,18 +18,18 @@ import givre
 from givre.bitstream.container import unpack
 from givre.bitstream.parameters import QuantisedParameters, read_parameters
 from givre.bitstream.priors import NO_PRIOR, PRIOR_HASHES, Prior, load_prior
-from givre.coder.analysis import N_LEVELS, analyse, image_pyramid, load_analysis
-from givre.coder.choose_settings import FitChoices, continued_settings, new_settings
 from givre.coder.decoder import decode_samples
 from givre.coder.encoder import encode_fit, write_fit
 from givre.coder.file_info import file_info
 from givre.coder.files.images import load_samples
-from givre.coder.fit import Fit, architecture_for, image_digest
-from givre.coder.kernels import REFERENCE, choose_kernels
-from givre.coder.normalisation import make_target
-from givre.coder.overfit import overfit, start_fit
-from givre.coder.parameter_rate import FLOOR, ParameterRate
-from givre.coder.prior import (
+from givre.coder.fitting.analysis import N_LEVELS, analyse, image_pyramid, load_analysis
+from givre.coder.fitting.checkpoint import Fit, architecture_for, image_digest
+from givre.coder.fitting.choices import FitChoices, continued_settings, new_settings
+from givre.coder.fitting.fit_kernels import REFERENCE, choose_kernels
+from givre.coder.fitting.normalisation import make_target
+from givre.coder.fitting.overfit import overfit, start_fit
+from givre.coder.fitting.parameter_rate import FLOOR, ParameterRate
+from givre.coder.fitting.prior_choice import (
     FARTHEST,
     FEW_PIXELS,
     PRIOR_LMBDAS,
@@ -39,11 +39,11 @@ from givre.coder.prior import (
     prior_for,
     prior_for_any_size,
 )
+from givre.coder.fitting.schedule import Recipe, plan_step
+from givre.coder.fitting.screen_content import comparable_lmbda
+from givre.coder.fitting.settings import FitSettings
+from givre.coder.fitting.starting_point import start_latents, start_networks
 from givre.coder.quality import constant_error
-from givre.coder.schedule import Recipe, plan_step
-from givre.coder.screen_content import comparable_lmbda
-from givre.coder.settings import FitSettings
-from givre.coder.start import start_latents, start_networks
 from givre.errors import CheckpointError, UsageError
 from givre.models.architecture import NAMED_POINTS, Architecture, group_names, tensor_specs
 from givre.models.codec_model import CodecModel
@@ -653,7 +653,7 @@ def test_a_fit_from_a_prior_goes_on_where_it_was(tmp_path: Path) -> None:
 
     path = tmp_path / "x.fit"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("givre.coder.progress._INTERVAL_SECONDS", -1.0)
+        patch.setattr("givre.coder.fitting.progress._INTERVAL_SECONDS", -1.0)
         with pytest.raises(KeyboardInterrupt):
             overfit(samples, settings, on_progress=stop, checkpoint=path)
     stopped = Fit.load(path)

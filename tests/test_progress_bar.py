@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import io
 
-from givre.coder.progress import Progress
+from givre.coder.fitting.progress import Progress
 from givre.scripts.progress_bar import LOG_INTERVAL, ProgressBar
 from givre.scripts.report import duration
 

@@ -15,11 +15,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import givre
-from givre.coder.choose_settings import FitChoices, continued_settings, new_settings
 from givre.coder.encoder import _CONVERGED_STEPS
 from givre.coder.fit_response import QualityResponse, RateResponse, susceptibility
-from givre.coder.overfit import fitting_threads, start_fit
-from givre.coder.progress import Progress
+from givre.coder.fitting.choices import FitChoices, continued_settings, new_settings
+from givre.coder.fitting.overfit import fitting_threads, start_fit
+from givre.coder.fitting.progress import Progress
+from givre.coder.fitting.schedule import Recipe, learning_left, plan_step
+from givre.coder.fitting.settings import FitSettings
+from givre.coder.fitting.trainer import Trainer
 from givre.coder.quality import mean_squared_error, psnr_db
 from givre.coder.rate_control import (
     CHECKS,
@@ -33,10 +36,7 @@ from givre.coder.rate_control import (
     at_limit,
     first_lmbda,
 )
-from givre.coder.schedule import Recipe, learning_left, plan_step
-from givre.coder.settings import FitSettings
 from givre.coder.targeted_encode import encode_to_goal
-from givre.coder.trainer import Trainer
 from givre.errors import CollapseError, TargetError, UsageError
 from givre.scripts.main import main
 
@@ -290,7 +290,7 @@ def test_an_image_unlike_photographs_is_fitted_a_second_time() -> None:
     told: list[Progress] = []
     settings, goal = replace(FAST, steps=40), Goal("psnr", 12)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("givre.coder.progress._INTERVAL_SECONDS", -1.0)
+        patch.setattr("givre.coder.fitting.progress._INTERVAL_SECONDS", -1.0)
         found = encode_to_goal(uniform_noise(), settings, goal, on_progress=told.append).report
     assert found.psnr_db == pytest.approx(12, abs=0.1)
     assert found.steps >= 2 * 40

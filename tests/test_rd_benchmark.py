@@ -14,10 +14,10 @@ import pytest
 from PIL import Image
 
 import givre
-from givre.coder.choose_settings import FitChoices
 from givre.coder.files.images import load_samples
-from givre.coder.fit import image_digest
-from givre.coder.settings import FitSettings
+from givre.coder.fitting.checkpoint import image_digest
+from givre.coder.fitting.choices import FitChoices
+from givre.coder.fitting.settings import FitSettings
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from givre.coder.soap import Soap
+from givre.coder.fitting.soap import Soap
 from givre.models.architecture import NAMED_POINTS, tensor_specs
 
 SHAPES = [spec.shape for spec in tensor_specs(NAMED_POINTS["mop"])]

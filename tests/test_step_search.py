@@ -23,13 +23,13 @@ from givre.bitstream.side_information import GroupGuess, side_bits
 from givre.coder.decoder_cost import DecoderCost, Doubles
 from givre.coder.encoder import write_fit
 from givre.coder.files.images import load_samples
-from givre.coder.fit import Fit
-from givre.coder.normalisation import make_target
-from givre.coder.overfit import overfit
+from givre.coder.fitting.checkpoint import Fit
+from givre.coder.fitting.normalisation import make_target
+from givre.coder.fitting.overfit import overfit
+from givre.coder.fitting.settings import FitSettings
+from givre.coder.fitting.torch_threads import torch_threads
 from givre.coder.quantise import quantise_parameters
-from givre.coder.settings import FitSettings
 from givre.coder.step_search import EMPTY, Choice, Group, choose_integers
-from givre.coder.torch_threads import torch_threads
 from givre.models.architecture import tensor_specs
 from givre.models.exact.arithmetic import PARAMETER_BITS
 

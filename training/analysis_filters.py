@@ -11,8 +11,8 @@ from joint_fit import JointFit
 from numpy.typing import NDArray
 from torch import Tensor
 
-from givre.coder.analysis import FILTER_SIZE, N_LEVELS, image_pyramid
-from givre.coder.normalisation import make_target
+from givre.coder.fitting.analysis import FILTER_SIZE, N_LEVELS, image_pyramid
+from givre.coder.fitting.normalisation import make_target
 from givre.models.geometry import grids
 
 RIDGE = 1e-6
@@ -20,7 +20,7 @@ RIDGE = 1e-6
 
 
 def solve_filters(fit: JointFit, crops: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
-    """Filters (N_LEVELS, 3 * 25 + 1) as `givre.coder.analysis` wants them, the bias last."""
+    """Filters (N_LEVELS, 3 * 25 + 1) as `givre.coder.fitting.analysis` wants them, the bias last."""
     height, width, _ = crops[0].shape
     pyramids = [image_pyramid(make_target(crop).normalised, N_LEVELS) for crop in crops]
     rows = []

@@ -12,12 +12,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from givre.coder.fit import architecture_for
-from givre.coder.kernels import choose_kernels
-from givre.coder.normalisation import make_target
-from givre.coder.schedule import Recipe, StepPlan, gain_for_lmbda, plan_step
-from givre.coder.settings import FitSettings
-from givre.coder.soap import Soap
+from givre.coder.fitting.checkpoint import architecture_for
+from givre.coder.fitting.fit_kernels import choose_kernels
+from givre.coder.fitting.normalisation import make_target
+from givre.coder.fitting.schedule import Recipe, StepPlan, gain_for_lmbda, plan_step
+from givre.coder.fitting.settings import FitSettings
+from givre.coder.fitting.soap import Soap
 from givre.models.architecture import Architecture
 from givre.models.codec_model import CodecModel
 from givre.models.latents import ProxySettings

@@ -4,7 +4,7 @@
 
 One decoder is fitted jointly to random crops of all photographs; `PLANS` says for how long. The
 result is `bitstream/priors/<point>-<number>.bin`, and with the filters that start the latents of a
-fit `coder/analysis_filters/<point>-<number>.npy`. The hashes printed at the end go into
+fit `coder/fitting/analysis_filters/<point>-<number>.npy`. The hashes printed at the end go into
 `bitstream/priors.py` and `docs/FORMAT.md`: a prior is part of the format.
 """
 
@@ -26,9 +26,9 @@ from PIL import Image
 
 from givre.bitstream.parameters import QuantisedParameters, write_parameters
 from givre.bitstream.rangecoder import PARAMETER_MAX
-from givre.coder.analysis import analyse
-from givre.coder.normalisation import make_target
-from givre.coder.prior import PRIOR_LMBDAS
+from givre.coder.fitting.analysis import analyse
+from givre.coder.fitting.normalisation import make_target
+from givre.coder.fitting.prior_choice import PRIOR_LMBDAS
 from givre.models.architecture import tensor_specs
 from givre.models.geometry import grids
 
@@ -195,7 +195,7 @@ def plans_for(numbers: Sequence[int]) -> list[Plan]:
 def write(fit: JointFit, crops: list[NDArray[np.uint8]], point: str, number: int) -> None:
     """Write a prior and its analysis filters, and print the prior's hash."""
     section = write_parameters(fit.arch, quantised(fit))
-    priors, filters = ROOT / "bitstream" / "priors", ROOT / "coder" / "analysis_filters"
+    priors, filters = ROOT / "bitstream" / "priors", ROOT / "coder" / "fitting" / "analysis_filters"
     priors.mkdir(exist_ok=True)
     filters.mkdir(exist_ok=True)
     (priors / f"{point}-{number}.bin").write_bytes(section)

@@ -31,7 +31,7 @@ from givre.bitstream.latents import write_latents
 from givre.bitstream.parameters import QuantisedParameters, write_parameters
 from givre.coder.decoder import decode_samples, reconstruct
 from givre.coder.encoder import coded_latents, encode_samples
-from givre.coder.settings import FitSettings
+from givre.coder.fitting.settings import FitSettings
 from givre.models.architecture import NAMED_POINTS, Architecture
 from givre.models.exact.numpy_backend import NumpyBackend
 

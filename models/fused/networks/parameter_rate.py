@@ -1,6 +1,6 @@
 """The kernel that finds the slope of the parameters' rate in one call.
 
-What it computes is in `givre.coder.parameter_rate`, in torch: a dozen operations on some thousand
+What it computes is in `givre.coder.fitting.parameter_rate`, in torch: a dozen operations on some thousand
 numbers, each of which takes longer to call than to do.
 """
 

@@ -7,8 +7,8 @@ from torch import Tensor
 
 from givre.bitstream.header import architecture_name
 from givre.bitstream.priors import Prior
-from givre.coder.analysis import analyse, load_analysis
-from givre.coder.normalisation import Target
+from givre.coder.fitting.analysis import analyse, load_analysis
+from givre.coder.fitting.normalisation import Target
 from givre.models.codec_model import CodecModel
 
 _COLOURS = 3

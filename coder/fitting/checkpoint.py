@@ -17,8 +17,8 @@ from torch import Tensor
 
 from givre.bitstream.priors import Prior
 from givre.coder.files.atomic import atomic_write_bytes
-from givre.coder.prior import prior_for
-from givre.coder.settings import FitSettings
+from givre.coder.fitting.prior_choice import prior_for
+from givre.coder.fitting.settings import FitSettings
 from givre.errors import CheckpointError, GivreError, UsageError
 from givre.models.architecture import NAMED_POINTS, Architecture, default_grids, tensor_specs
 from givre.models.geometry import LATENT_MAX, LATENT_MIN, grids

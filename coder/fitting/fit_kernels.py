@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from givre.coder.settings import check_kernels
+from givre.coder.fitting.settings import check_kernels
 from givre.errors import UsageError
 from givre.models.codec_model import CodecModel
 from givre.models.geometry import Grid

@@ -31,7 +31,7 @@ def load_analysis(point: str, number: int) -> Tensor:
 
     Raises FileNotFoundError if the prior has none.
     """
-    path = files("givre.coder") / "analysis_filters" / f"{point}-{number}.npy"
+    path = files("givre.coder.fitting") / "analysis_filters" / f"{point}-{number}.npy"
     with path.open("rb") as file:
         return torch.from_numpy(np.load(file, allow_pickle=False).astype(np.float32))
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import torch
 
-from givre.coder.settings import resolve_threads
+from givre.coder.fitting.settings import resolve_threads
 
 
 @contextmanager

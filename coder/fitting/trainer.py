@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from givre.bitstream.priors import NO_PRIOR, Prior
-from givre.coder.kernels import Kernels
-from givre.coder.normalisation import Target
-from givre.coder.parameter_rate import ParameterRate
-from givre.coder.prior import held_tensors
-from givre.coder.schedule import Recipe, StepPlan, gain_for_lmbda
-from givre.coder.soap import Soap, SoapSettings
-from givre.coder.start import start_latents, start_networks
+from givre.coder.fitting.fit_kernels import Kernels
+from givre.coder.fitting.normalisation import Target
+from givre.coder.fitting.parameter_rate import ParameterRate
+from givre.coder.fitting.prior_choice import held_tensors
+from givre.coder.fitting.schedule import Recipe, StepPlan, gain_for_lmbda
+from givre.coder.fitting.soap import Soap, SoapSettings
+from givre.coder.fitting.starting_point import start_latents, start_networks
 from givre.models.architecture import Architecture
 from givre.models.codec_model import CodecModel
 from givre.models.latents import ProxySettings

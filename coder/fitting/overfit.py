@@ -14,10 +14,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from givre.coder.fit import Fit, architecture_for, image_digest
-from givre.coder.kernels import choose_kernels
-from givre.coder.normalisation import make_target
-from givre.coder.prior import (
+from givre.coder.fitting.checkpoint import Fit, architecture_for, image_digest
+from givre.coder.fitting.fit_kernels import choose_kernels
+from givre.coder.fitting.normalisation import make_target
+from givre.coder.fitting.prior_choice import (
     CLEARLY_BETTER,
     FEW_PIXELS,
     coarser_prior,
@@ -25,14 +25,14 @@ from givre.coder.prior import (
     prior_for_any_size,
     prior_for_size,
 )
-from givre.coder.progress import ProgressListener, ProgressTeller
+from givre.coder.fitting.progress import ProgressListener, ProgressTeller
+from givre.coder.fitting.schedule import Recipe, plan_step
+from givre.coder.fitting.screen_content import comparable_lmbda
+from givre.coder.fitting.settings import FitSettings, resolve_threads
+from givre.coder.fitting.torch_state import torch_as_shipped
+from givre.coder.fitting.torch_threads import torch_threads
+from givre.coder.fitting.trainer import Evaluation, Trainer
 from givre.coder.quality import psnr_db
-from givre.coder.schedule import Recipe, plan_step
-from givre.coder.screen_content import comparable_lmbda
-from givre.coder.settings import FitSettings, resolve_threads
-from givre.coder.torch_state import torch_as_shipped
-from givre.coder.torch_threads import torch_threads
-from givre.coder.trainer import Evaluation, Trainer
 from givre.errors import CheckpointError, UsageError
 
 _log = logging.getLogger(__name__)

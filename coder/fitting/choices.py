@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from givre.coder.fitting.settings import EFFORT_STEPS, FitSettings, lmbda_for_quality
 from givre.coder.rate_control import Goal
-from givre.coder.settings import EFFORT_STEPS, FitSettings, lmbda_for_quality
 from givre.errors import UsageError
 
 AUTO_COMPLEXITY = "auto"

@@ -7,7 +7,7 @@ from math import log
 
 from givre.bitstream.header import architecture_name
 from givre.bitstream.priors import NO_PRIOR, PRIOR_HASHES, Prior, load_prior
-from givre.coder.settings import FitSettings
+from givre.coder.fitting.settings import FitSettings
 from givre.errors import UsageError
 from givre.models.architecture import Architecture, tensor_specs
 
