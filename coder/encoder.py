@@ -18,7 +18,6 @@ from givre.bitstream.latents import CodedLatents, write_latents
 from givre.bitstream.parameters import QuantisedParameters, write_parameters
 from givre.coder.backends import Backend, make_backend
 from givre.coder.decoder import decode_samples, grid_predictor, reconstruct
-from givre.coder.finish import finish_fit
 from givre.coder.fitting.checkpoint import Fit
 from givre.coder.fitting.normalisation import Target, make_target
 from givre.coder.fitting.overfit import overfit
@@ -26,6 +25,7 @@ from givre.coder.fitting.progress import ProgressListener
 from givre.coder.fitting.settings import FitSettings, resolve_threads
 from givre.coder.fitting.torch_state import torch_as_shipped
 from givre.coder.quality import constant_error, mean_squared_error, psnr_db
+from givre.coder.quantisation.rounds import finish_fit
 from givre.errors import CollapseError
 from givre.models.architecture import Architecture
 from givre.models.complexity import mac_per_pixel

@@ -7,7 +7,6 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from givre.coder.finish import expected_saving
 from givre.coder.fitting.checkpoint import architecture_for
 from givre.coder.fitting.overfit import nearest_start
 from givre.coder.fitting.prior_choice import PRIOR_LMBDAS, learned_at
@@ -15,6 +14,7 @@ from givre.coder.fitting.schedule import Recipe
 from givre.coder.fitting.screen_content import comparable_lmbda
 from givre.coder.fitting.settings import FitSettings
 from givre.coder.quality import psnr_db
+from givre.coder.quantisation.rounds import expected_saving
 from givre.coder.rate_control import Goal, Probe, first_lmbda, parameter_bits_guess
 from givre.models.architecture import tensor_specs
 

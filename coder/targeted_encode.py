@@ -18,7 +18,6 @@ from torch import Tensor
 
 from givre.bitstream.parameters import QuantisedParameters
 from givre.coder.encoder import Encoded, check_collapse, write_fit
-from givre.coder.finish import move_latents, quantise_fit
 from givre.coder.fitting.checkpoint import Fit, image_digest
 from givre.coder.fitting.normalisation import check_samples, make_target
 from givre.coder.fitting.overfit import fitting_threads, start_fit
@@ -28,6 +27,7 @@ from givre.coder.fitting.settings import FitSettings
 from givre.coder.fitting.torch_state import torch_as_shipped
 from givre.coder.fitting.trainer import Evaluation, Trainer
 from givre.coder.quality import psnr_db
+from givre.coder.quantisation.rounds import move_latents, quantise_fit
 from givre.coder.rate_control import (
     CHECKS,
     REWINDS,

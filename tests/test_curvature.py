@@ -13,11 +13,15 @@ from model_cases import lively_model
 from numpy.typing import NDArray
 from torch import Tensor
 
-from givre.coder import curvature
-from givre.coder.curvature import distortion_curvature, laplace_information, rate_curvature
 from givre.coder.fitting.fit_kernels import REFERENCE, Kernels, choose_kernels
 from givre.coder.fitting.normalisation import Target, make_target
 from givre.coder.fitting.torch_threads import torch_threads
+from givre.coder.quantisation import curvature
+from givre.coder.quantisation.curvature import (
+    distortion_curvature,
+    laplace_information,
+    rate_curvature,
+)
 from givre.models.architecture import NAMED_POINTS, Architecture, tensor_specs
 from givre.models.arm import gather_contexts
 from givre.models.codec_model import CodecModel

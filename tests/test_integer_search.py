@@ -13,7 +13,13 @@ import torch
 from givre.bitstream.parameters import parameter_bits, parameter_cost_table
 from givre.bitstream.rangecoder import PARAMETER_MAX
 from givre.bitstream.side_information import GroupGuess, side_bits
-from givre.coder.integer_search import Doubles, Integers, Lattice, descend, round_in_turn
+from givre.coder.quantisation.integer_search import (
+    Doubles,
+    Integers,
+    Lattice,
+    descend,
+    round_in_turn,
+)
 
 SEEDS = range(24)
 NO_BITS = np.zeros((1, 2 * PARAMETER_MAX + 1))

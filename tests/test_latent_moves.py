@@ -15,18 +15,18 @@ from torch import Tensor
 
 from givre.coder.decoder import decode_samples
 from givre.coder.encoder import encode_fit, write_fit
-from givre.coder.finish import (
+from givre.coder.fitting.fit_kernels import REFERENCE, choose_kernels
+from givre.coder.fitting.normalisation import Target, make_target
+from givre.coder.fitting.overfit import overfit
+from givre.coder.fitting.settings import FitSettings
+from givre.coder.quantisation.latent_descent import Descent, descend
+from givre.coder.quantisation.rounds import (
     _MORE_ROUNDS_STEPS,
     _file_loss,
     finish_fit,
     move_latents,
     quantise_fit,
 )
-from givre.coder.fitting.fit_kernels import REFERENCE, choose_kernels
-from givre.coder.fitting.normalisation import Target, make_target
-from givre.coder.fitting.overfit import overfit
-from givre.coder.fitting.settings import FitSettings
-from givre.coder.latent_descent import Descent, descend
 from givre.models.architecture import NAMED_POINTS, Architecture
 from givre.models.codec_model import CodecModel
 from givre.models.fused.moves.moved_latents import MovedLatents

@@ -20,7 +20,6 @@ from givre.bitstream.parameters import (
 )
 from givre.bitstream.rangecoder import PARAMETER_MAX
 from givre.bitstream.side_information import GroupGuess, side_bits
-from givre.coder.decoder_cost import DecoderCost, Doubles
 from givre.coder.encoder import write_fit
 from givre.coder.files.images import load_samples
 from givre.coder.fitting.checkpoint import Fit
@@ -28,8 +27,9 @@ from givre.coder.fitting.normalisation import make_target
 from givre.coder.fitting.overfit import overfit
 from givre.coder.fitting.settings import FitSettings
 from givre.coder.fitting.torch_threads import torch_threads
-from givre.coder.quantise import quantise_parameters
-from givre.coder.step_search import EMPTY, Choice, Group, choose_integers
+from givre.coder.quantisation.model_cost import DecoderCost, Doubles
+from givre.coder.quantisation.parameters import quantise_parameters
+from givre.coder.quantisation.step_search import EMPTY, Choice, Group, choose_integers
 from givre.models.architecture import tensor_specs
 from givre.models.exact.arithmetic import PARAMETER_BITS
 

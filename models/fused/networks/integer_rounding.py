@@ -1,6 +1,6 @@
 """Integers for parameters: rounding in turn, where those to come make up for the error; descent.
 
-The loops are short but serial; see `coder.integer_search`, whose part they are.
+The loops are short but serial; see `coder.quantisation.integer_search`, whose part they are.
 """
 
 from __future__ import annotations

@@ -21,8 +21,14 @@ from torch import Tensor
 
 from givre.bitstream.rangecoder import PARAMETER_MAX
 from givre.bitstream.side_information import N_EXPONENTS, GroupGuess, side_bits
-from givre.coder.decoder_cost import DecoderCost
-from givre.coder.integer_search import Doubles, Integers, Lattice, descend, round_in_turn
+from givre.coder.quantisation.integer_search import (
+    Doubles,
+    Integers,
+    Lattice,
+    descend,
+    round_in_turn,
+)
+from givre.coder.quantisation.model_cost import DecoderCost
 from givre.models.exact.arithmetic import PARAMETER_BITS
 
 _log = logging.getLogger(__name__)

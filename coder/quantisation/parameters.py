@@ -18,12 +18,12 @@ from givre.bitstream.parameter_section import parameter_groups
 from givre.bitstream.parameters import QuantisedParameters
 from givre.bitstream.priors import Prior
 from givre.bitstream.rangecoder import PARAMETER_MAX
-from givre.coder.curvature import distortion_curvature, rate_curvature
-from givre.coder.decoder_cost import DecoderCost
 from givre.coder.fitting.checkpoint import Fit
 from givre.coder.fitting.fit_kernels import choose_kernels
 from givre.coder.fitting.normalisation import Target
-from givre.coder.step_search import Choice, Group, choose_integers
+from givre.coder.quantisation.curvature import distortion_curvature, rate_curvature
+from givre.coder.quantisation.model_cost import DecoderCost
+from givre.coder.quantisation.step_search import Choice, Group, choose_integers
 from givre.models.architecture import Architecture, TensorSpec
 from givre.models.codec_model import CodecModel
 

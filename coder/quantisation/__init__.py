@@ -1,0 +1,1 @@
+"""From a fit to the integers of the file: parameters, and latents that suit them."""
