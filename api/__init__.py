@@ -111,7 +111,7 @@ def encode(
     settings = new_settings(choices)
     samples = load_samples(image)
     if choices.goal is not None:
-        from givre.coder.targeted_encode import encode_to_goal
+        from givre.coder.rate_control.targeted_encode import encode_to_goal
 
         return encode_to_goal(samples, settings, choices.goal).data
 

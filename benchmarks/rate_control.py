@@ -26,8 +26,8 @@ from numpy.typing import NDArray
 
 from givre.coder.encoder import EncodeReport, encode_samples
 from givre.coder.fitting.settings import FitSettings
-from givre.coder.rate_control import Goal
-from givre.coder.targeted_encode import encode_to_goal
+from givre.coder.rate_control.rate_control import Goal
+from givre.coder.rate_control.targeted_encode import encode_to_goal
 from givre.errors import TargetError
 
 

@@ -80,7 +80,7 @@ def run_to_goal(samples: Samples, choices: FitChoices, *, quiet: bool) -> Encode
     if goal is None:
         raise UsageError("no target is given, name a rate, a PSNR or a size")
 
-    from givre.coder.targeted_encode import encode_to_goal
+    from givre.coder.rate_control.targeted_encode import encode_to_goal
 
     with _listener(quiet) as listener:
         return encode_to_goal(samples, settings, goal, on_progress=listener)

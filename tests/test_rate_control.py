@@ -16,7 +16,6 @@ from PIL import Image
 
 import givre
 from givre.coder.encoder import _CONVERGED_STEPS
-from givre.coder.fit_response import QualityResponse, RateResponse, susceptibility
 from givre.coder.fitting.choices import FitChoices, continued_settings, new_settings
 from givre.coder.fitting.overfit import fitting_threads, start_fit
 from givre.coder.fitting.progress import Progress
@@ -24,7 +23,8 @@ from givre.coder.fitting.schedule import Recipe, learning_left, plan_step
 from givre.coder.fitting.settings import FitSettings
 from givre.coder.fitting.trainer import Trainer
 from givre.coder.quality import mean_squared_error, psnr_db
-from givre.coder.rate_control import (
+from givre.coder.rate_control.lmbda_response import QualityResponse, RateResponse, susceptibility
+from givre.coder.rate_control.rate_control import (
     CHECKS,
     LMBDA_HIGHEST,
     LMBDA_LOWEST,
@@ -36,7 +36,7 @@ from givre.coder.rate_control import (
     at_limit,
     first_lmbda,
 )
-from givre.coder.targeted_encode import encode_to_goal
+from givre.coder.rate_control.targeted_encode import encode_to_goal
 from givre.errors import CollapseError, TargetError, UsageError
 from givre.scripts.main import main
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from math import exp, isfinite, log
 
-from givre.coder.fit_response import (
+from givre.coder.rate_control.lmbda_response import (
     FitResponse,
     QualityResponse,
     RateResponse,

@@ -28,7 +28,8 @@ from givre.coder.fitting.torch_state import torch_as_shipped
 from givre.coder.fitting.trainer import Evaluation, Trainer
 from givre.coder.quality import psnr_db
 from givre.coder.quantisation.rounds import move_latents, quantise_fit
-from givre.coder.rate_control import (
+from givre.coder.rate_control.outcome import best, filled, meets, out_of_reach
+from givre.coder.rate_control.rate_control import (
     CHECKS,
     REWINDS,
     Goal,
@@ -36,8 +37,7 @@ from givre.coder.rate_control import (
     Steering,
     at_limit,
 )
-from givre.coder.target_outcome import best, filled, meets, out_of_reach
-from givre.coder.target_start import other_bits, starting_lmbda
+from givre.coder.rate_control.starting_lmbda import other_bits, starting_lmbda
 from givre.errors import CollapseError, TargetError
 
 _log = logging.getLogger(__name__)
