@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from givre.coder.fitting.checkpoint import Fit
     from givre.coder.fitting.progress import ProgressListener
-    from givre.coder.inspection import Inspection
+    from givre.coder.inspection.inspection import Inspection
 
     ImageSource: TypeAlias = str | os.PathLike[str] | Image.Image | NDArray[np.uint8]
     FileSource: TypeAlias = bytes | bytearray | memoryview | str | os.PathLike[str]
@@ -221,7 +221,7 @@ def info(data: FileSource) -> dict[str, object]:
         BitstreamError: the bytes do not start with a header of this format.
         ImageError: the path cannot be read.
     """
-    from givre.coder.file_info import file_info
+    from givre.coder.inspection.file_info import file_info
 
     return file_info(_content(data))
 
@@ -240,13 +240,13 @@ def inspect(data: FileSource, *, threads: int = 0, max_pixels: int | None = None
         max_pixels: largest width times height that is accepted, None for 2^24.
 
     Returns:
-        Arrays, their numbers, and methods that draw them: `givre.coder.inspection.Inspection`.
+        Arrays, their numbers, and methods that draw them: `givre.coder.inspection.inspection.Inspection`.
 
     Raises:
         BitstreamError: the bytes are no file of this format, damaged, or over the limit.
         ImageError: the path cannot be read.
     """
-    from givre.coder.inspection import INSPECTION_MAX_PIXELS, inspect_file
+    from givre.coder.inspection.inspection import INSPECTION_MAX_PIXELS, inspect_file
 
     limit = INSPECTION_MAX_PIXELS if max_pixels is None else max_pixels
     return inspect_file(_content(data), threads=threads, max_pixels=limit)

@@ -16,7 +16,7 @@ import tables
 from processes import measure
 
 from givre.coder.decoder import decode_samples
-from givre.coder.file_info import file_info
+from givre.coder.inspection.file_info import file_info
 
 
 def in_process(data: bytes, backend: str, threads: int, rounds: int) -> float:

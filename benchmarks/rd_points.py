@@ -23,7 +23,7 @@ from givre.coder.files.atomic import atomic_write_bytes
 from givre.coder.files.images import load_samples, to_image
 from givre.coder.fitting.checkpoint import Fit, image_digest
 from givre.coder.fitting.settings import FitSettings
-from givre.coder.quality import mean_squared_error, psnr_db
+from givre.coder.psnr import mean_squared_error, psnr_db
 from givre.errors import GivreError
 
 _Result = TypeVar("_Result")

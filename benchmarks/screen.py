@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import givre
-from givre.coder.quality import mean_squared_error, psnr_db
+from givre.coder.psnr import mean_squared_error, psnr_db
 
 
 def flattened(path: Path) -> Image.Image:

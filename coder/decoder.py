@@ -19,7 +19,7 @@ from givre.bitstream.header import Header
 from givre.bitstream.latents import LatentReader
 from givre.bitstream.parameters import read_parameters
 from givre.bitstream.priors import load_prior
-from givre.coder.backends import Backend, make_backend
+from givre.coder.exact_backends import Backend, make_backend
 from givre.coder.fitting.settings import check_threads, resolve_threads
 from givre.errors import CorruptError
 from givre.models.architecture import Architecture

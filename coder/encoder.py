@@ -16,15 +16,15 @@ from givre.bitstream.container import Container, pack, samples_crc
 from givre.bitstream.header import Header
 from givre.bitstream.latents import CodedLatents, write_latents
 from givre.bitstream.parameters import QuantisedParameters, write_parameters
-from givre.coder.backends import Backend, make_backend
 from givre.coder.decoder import decode_samples, grid_predictor, reconstruct
+from givre.coder.exact_backends import Backend, make_backend
 from givre.coder.fitting.checkpoint import Fit
 from givre.coder.fitting.normalisation import Target, make_target
 from givre.coder.fitting.overfit import overfit
 from givre.coder.fitting.progress import ProgressListener
 from givre.coder.fitting.settings import FitSettings, resolve_threads
 from givre.coder.fitting.torch_state import torch_as_shipped
-from givre.coder.quality import constant_error, mean_squared_error, psnr_db
+from givre.coder.psnr import constant_error, mean_squared_error, psnr_db
 from givre.coder.quantisation.rounds import finish_fit
 from givre.errors import CollapseError
 from givre.models.architecture import Architecture

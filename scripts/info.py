@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         GivreError: the file cannot be read, is none of this format, or its checksum is wrong.
     """
-    from givre.coder.file_info import file_info
+    from givre.coder.inspection.file_info import file_info
 
     found = file_info(streams.read_input(args.input))
     if args.json:

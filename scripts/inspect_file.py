@@ -14,7 +14,7 @@ from givre.scripts import arguments, streams
 from givre.scripts.report import print_json, say
 
 if TYPE_CHECKING:
-    from givre.coder.inspection import Inspection
+    from givre.coder.inspection.inspection import Inspection
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -46,8 +46,8 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         GivreError: the arguments, the file or an output are wrong, or matplotlib is missing.
     """
-    from givre.coder.inspection import INSPECTION_MAX_PIXELS, inspect_file
-    from givre.coder.inspection_plots import check_matplotlib, filters_png, latents_png
+    from givre.coder.inspection.inspection import INSPECTION_MAX_PIXELS, inspect_file
+    from givre.coder.inspection.plots import check_matplotlib, filters_png, latents_png
 
     drawings = [(args.filters, filters_png), (args.latents, latents_png)]
     wanted = [(output, draw) for output, draw in drawings if output is not None]
@@ -91,7 +91,7 @@ def describe(inspection: Inspection) -> Iterator[str]:
 
 
 def _check_outputs(args: argparse.Namespace, outputs: list[str]) -> None:
-    from givre.coder.inspection_plots import check_png_name
+    from givre.coder.inspection.plots import check_png_name
 
     for output in outputs:
         check_png_name(Path(output))

@@ -19,7 +19,6 @@ from givre.bitstream.parameters import QuantisedParameters, read_parameters
 from givre.bitstream.priors import load_prior
 from givre.coder.decoder import decode_samples
 from givre.coder.encoder import Encoded, check_collapse, encode_fit, encode_samples, write_fit
-from givre.coder.file_info import file_info
 from givre.coder.fitting.checkpoint import Fit
 from givre.coder.fitting.fit_kernels import REFERENCE
 from givre.coder.fitting.normalisation import make_target
@@ -27,7 +26,8 @@ from givre.coder.fitting.overfit import overfit
 from givre.coder.fitting.schedule import Recipe
 from givre.coder.fitting.settings import FitSettings
 from givre.coder.fitting.trainer import Trainer
-from givre.coder.quality import mean_squared_error, psnr_db
+from givre.coder.inspection.file_info import file_info
+from givre.coder.psnr import mean_squared_error, psnr_db
 from givre.errors import BitstreamError, CheckpointError, CollapseError, GivreError, ImageError
 from givre.models.architecture import NAMED_POINTS, tensor_specs
 from givre.models.codec_model import CodecModel

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from givre.coder.backends import BACKENDS
 from givre.coder.decoder import decode_samples
+from givre.coder.exact_backends import BACKENDS
 
 FOLDER = Path(__file__).parent / "conformance"
 PIXELS = json.loads((FOLDER / "pixels.json").read_text())

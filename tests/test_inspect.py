@@ -22,9 +22,9 @@ from givre.bitstream.parameters import read_parameters
 from givre.bitstream.scales import LATENT_SCALES
 from givre.coder.decoder import decode_samples
 from givre.coder.encoder import coded_latents
-from givre.coder.inspected_filters import InspectedStage, classical_kernels
-from givre.coder.inspection import Inspection, inspect_file
-from givre.coder.inspection_plots import filters_figure, latents_figure, reduced
+from givre.coder.inspection.inspection import Inspection, inspect_file
+from givre.coder.inspection.learned_filters import InspectedStage, classical_kernels
+from givre.coder.inspection.plots import filters_figure, latents_figure, reduced
 from givre.errors import CorruptError, LimitError, OutputError, UsageError
 from givre.models.exact.numpy_backend import NumpyBackend, preconcat_pass
 from givre.models.exact.torch_backend import TorchBackend

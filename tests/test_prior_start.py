@@ -20,7 +20,6 @@ from givre.bitstream.parameters import QuantisedParameters, read_parameters
 from givre.bitstream.priors import NO_PRIOR, PRIOR_HASHES, Prior, load_prior
 from givre.coder.decoder import decode_samples
 from givre.coder.encoder import encode_fit, write_fit
-from givre.coder.file_info import file_info
 from givre.coder.files.images import load_samples
 from givre.coder.fitting.analysis import N_LEVELS, analyse, image_pyramid, load_analysis
 from givre.coder.fitting.checkpoint import Fit, architecture_for, image_digest
@@ -43,7 +42,8 @@ from givre.coder.fitting.schedule import Recipe, plan_step
 from givre.coder.fitting.screen_content import comparable_lmbda
 from givre.coder.fitting.settings import FitSettings
 from givre.coder.fitting.starting_point import start_latents, start_networks
-from givre.coder.quality import constant_error
+from givre.coder.inspection.file_info import file_info
+from givre.coder.psnr import constant_error
 from givre.errors import CheckpointError, UsageError
 from givre.models.architecture import NAMED_POINTS, Architecture, group_names, tensor_specs
 from givre.models.codec_model import CodecModel

@@ -22,7 +22,7 @@ from givre.coder.fitting.progress import Progress
 from givre.coder.fitting.schedule import Recipe, learning_left, plan_step
 from givre.coder.fitting.settings import FitSettings
 from givre.coder.fitting.trainer import Trainer
-from givre.coder.quality import mean_squared_error, psnr_db
+from givre.coder.psnr import mean_squared_error, psnr_db
 from givre.coder.rate_control.lmbda_response import QualityResponse, RateResponse, susceptibility
 from givre.coder.rate_control.rate_control import (
     CHECKS,

@@ -32,7 +32,7 @@ from givre.coder.fitting.settings import FitSettings, resolve_threads
 from givre.coder.fitting.torch_state import torch_as_shipped
 from givre.coder.fitting.torch_threads import torch_threads
 from givre.coder.fitting.trainer import Evaluation, Trainer
-from givre.coder.quality import psnr_db
+from givre.coder.psnr import psnr_db
 from givre.errors import CheckpointError, UsageError
 
 _log = logging.getLogger(__name__)

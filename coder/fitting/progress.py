@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter
 
-from givre.coder.quality import psnr_db
+from givre.coder.psnr import psnr_db
 
 _INTERVAL_SECONDS = 0.25
 

@@ -13,7 +13,7 @@ from givre.coder.fitting.prior_choice import PRIOR_LMBDAS, learned_at
 from givre.coder.fitting.schedule import Recipe
 from givre.coder.fitting.screen_content import comparable_lmbda
 from givre.coder.fitting.settings import FitSettings
-from givre.coder.quality import psnr_db
+from givre.coder.psnr import psnr_db
 from givre.coder.quantisation.rounds import expected_saving
 from givre.coder.rate_control.rate_control import Goal, Probe, first_lmbda, parameter_bits_guess
 from givre.models.architecture import tensor_specs

@@ -26,7 +26,7 @@ from givre.coder.fitting.schedule import Recipe, plan_step
 from givre.coder.fitting.settings import FitSettings
 from givre.coder.fitting.torch_state import torch_as_shipped
 from givre.coder.fitting.trainer import Evaluation, Trainer
-from givre.coder.quality import psnr_db
+from givre.coder.psnr import psnr_db
 from givre.coder.quantisation.rounds import move_latents, quantise_fit
 from givre.coder.rate_control.outcome import best, filled, meets, out_of_reach
 from givre.coder.rate_control.rate_control import (

@@ -19,7 +19,7 @@ from givre.bitstream.priors import load_prior
 from givre.coder.decoder import read_grids, reconstruct
 from givre.coder.files.atomic import atomic_write_bytes, check_output
 from givre.coder.fitting.settings import check_threads, resolve_threads
-from givre.coder.inspected_filters import InspectedStage, inspect_stages
+from givre.coder.inspection.learned_filters import InspectedStage, inspect_stages
 from givre.errors import CorruptError
 from givre.models.exact.numpy_backend import NumpyBackend
 from givre.models.exact.whole_grid import grid_model, upsampled_stack
@@ -124,7 +124,7 @@ class Inspection:
             OutputError: the name is none of a PNG file, the file exists and `force` is false, or
                 it cannot be written.
         """
-        from givre.coder.inspection_plots import filters_png
+        from givre.coder.inspection.plots import filters_png
 
         self._draw(filters_png, Path(path), force)
 
@@ -133,12 +133,12 @@ class Inspection:
 
         Arguments and errors are those of `plot_filters`.
         """
-        from givre.coder.inspection_plots import latents_png
+        from givre.coder.inspection.plots import latents_png
 
         self._draw(latents_png, Path(path), force)
 
     def _draw(self, png: Callable[[Inspection], bytes], path: Path, force: bool) -> None:
-        from givre.coder.inspection_plots import check_png_name
+        from givre.coder.inspection.plots import check_png_name
 
         check_png_name(path)
         check_output(path, force)

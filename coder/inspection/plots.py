@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from givre.coder.inspected_filters import (
+from givre.coder.inspection.inspection import InspectedGrid, Inspection
+from givre.coder.inspection.learned_filters import (
     InspectedStage,
     classical_kernels,
     filter_rejection_db,
     gain,
 )
-from givre.coder.inspection import InspectedGrid, Inspection
 from givre.errors import OutputError, UsageError
 from givre.models.geometry import level_size
 

@@ -1,0 +1,1 @@
+"""What is inside a file: numbers, maps, filters, plots."""
