@@ -155,8 +155,8 @@ def overfit(
         kernels: as for `encode`.
         ups_init: as for `encode`.
         prior: as for `encode`.
-        on_progress: called a few times a second with a `givre.coder.fitting.progress.Progress`: step,
-            rate in bits a pixel, PSNR in dB, seconds left.
+        on_progress: called a few times a second with a `givre.coder.fitting.progress.Progress`:
+            step, rate in bits a pixel, PSNR in dB, seconds left.
         checkpoint: a file that is rewritten now and then, and on KeyboardInterrupt.
 
     Returns:
@@ -240,7 +240,8 @@ def inspect(data: FileSource, *, threads: int = 0, max_pixels: int | None = None
         max_pixels: largest width times height that is accepted, None for 2^24.
 
     Returns:
-        Arrays, their numbers, and methods that draw them: `givre.coder.inspection.inspection.Inspection`.
+        Arrays, their numbers, and methods that draw them:
+        `givre.coder.inspection.inspection.Inspection`.
 
     Raises:
         BitstreamError: the bytes are no file of this format, damaged, or over the limit.

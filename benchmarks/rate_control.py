@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from givre.coder.encoder import EncodeReport, encode_samples
 from givre.coder.fitting.settings import FitSettings
-from givre.coder.rate_control.rate_control import Goal
+from givre.coder.rate_control.goal import Goal
 from givre.coder.rate_control.targeted_encode import encode_to_goal
 from givre.errors import TargetError
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass, replace
+from dataclasses import dataclass
 
 from givre.bitstream.sample_range import range_code, read_range, write_range
 from givre.bitstream.varint import MAX_VARINT, ByteReader, encode_varint
 from givre.errors import CorruptError, NotGivreError, UnsupportedError, UsageError
-from givre.models.architecture import NAMED_POINTS, Architecture, default_grids
+from givre.models.architecture import (
+    NAMED_POINTS,
+    Architecture,
+    architecture_name,
+    default_grids,
+)
 
 MAGIC = b"\x9dGV"
 """First three bytes of every file; the first is not ASCII, so that no text file matches."""
@@ -98,19 +103,6 @@ class Header:
                     f"the sample range is {low} to {high}, it must lie within "
                     f"0 to {(1 << self.bit_depth) - 1}"
                 )
-
-
-def _with_picture(point: Architecture, arch: Architecture) -> Architecture:
-    """Give a named point the fields that the header holds apart from the architecture code."""
-    return replace(point, n_levels=arch.n_levels, n_hyper=arch.n_hyper, n_channels=arch.n_channels)
-
-
-def architecture_name(arch: Architecture) -> str | None:
-    """Name of the complexity point that `arch` is, grids and channels apart; None for custom."""
-    for name, point in NAMED_POINTS.items():
-        if astuple(_with_picture(point, arch)) == astuple(arch):
-            return name
-    return None
 
 
 def _decoder_bytes(header: Header) -> bytes:

@@ -17,11 +17,16 @@ from importlib.resources.abc import Traversable
 import numpy as np
 from numpy.typing import NDArray
 
-from givre.bitstream.header import architecture_name
 from givre.bitstream.parameter_section import read_groups, split_tensors
 from givre.bitstream.side_information import NO_GUESSES, PRIOR_GUESSES, Guesses
 from givre.errors import UnsupportedError, UsageError
-from givre.models.architecture import NAMED_POINTS, Architecture, TensorSpec, tensor_specs
+from givre.models.architecture import (
+    NAMED_POINTS,
+    Architecture,
+    TensorSpec,
+    architecture_name,
+    tensor_specs,
+)
 
 PRIOR_HASHES: dict[tuple[str, int], str] = {
     ("lop", 1): "924911d2a1cd1007bd5031e58013f23e49d5fb2ba1b758944782c7b992e95ac3",

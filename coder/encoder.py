@@ -23,7 +23,7 @@ from givre.coder.fitting.normalisation import Target, make_target
 from givre.coder.fitting.overfit import overfit
 from givre.coder.fitting.progress import ProgressListener
 from givre.coder.fitting.settings import FitSettings, resolve_threads
-from givre.coder.fitting.torch_state import torch_as_shipped
+from givre.coder.fitting.torch_context import torch_as_shipped
 from givre.coder.psnr import constant_error, mean_squared_error, psnr_db
 from givre.coder.quantisation.rounds import finish_fit
 from givre.errors import CollapseError

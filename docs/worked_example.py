@@ -9,12 +9,11 @@ import sys
 from pathlib import Path
 
 from givre.bitstream.container import read_prefix, unpack
-from givre.bitstream.header import architecture_name
 from givre.bitstream.parameters import read_parameters
 from givre.bitstream.priors import load_prior
 from givre.bitstream.sample_range import range_code
 from givre.bitstream.varint import encode_varint
-from givre.models.architecture import default_grids, group_names
+from givre.models.architecture import architecture_name, default_grids, group_names
 
 
 def fields(data: bytes) -> list[tuple[int, str]]:

@@ -6,7 +6,7 @@ all read the same description, so they cannot disagree about a shape. No torch i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 IFCE_GRIDS = 3
@@ -104,6 +104,19 @@ NAMED_POINTS: dict[str, Architecture] = {
     "vhop": Architecture(n_spatial=20, n_features=6, synthesis_hidden=64, n_residual=2),
 }
 """The named complexity points: about 500, 1000, 2000 and 3000 multiplications a pixel."""
+
+
+def with_picture(point: Architecture, arch: Architecture) -> Architecture:
+    """A named point with the grids and the channels of another architecture."""
+    return replace(point, n_levels=arch.n_levels, n_hyper=arch.n_hyper, n_channels=arch.n_channels)
+
+
+def architecture_name(arch: Architecture) -> str | None:
+    """Name of the complexity point that `arch` is, grids and channels apart; None for custom."""
+    for name, point in NAMED_POINTS.items():
+        if with_picture(point, arch) == arch:
+            return name
+    return None
 
 
 def n_levels_for(width: int, height: int) -> int:

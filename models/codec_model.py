@@ -1,7 +1,8 @@
 """The whole differentiable decoder: entropy model, upsampling and synthesis of one image.
 
-This is the seam between fitting and arithmetic. `coder.fitting.overfit` asks for a rate and a distortion
-and never looks inside; the plain torch functions here are what any faster kernel must equal.
+This is the seam between fitting and arithmetic. `coder.fitting.overfit` asks for a rate and a
+distortion and never looks inside; the plain torch functions here are what any
+faster kernel must equal.
 """
 
 from __future__ import annotations

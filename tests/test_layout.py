@@ -10,8 +10,8 @@ from configparser import ConfigParser
 from pathlib import Path
 
 import pytest
+from places import ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = {
     "api": "givre",
     "bitstream": "givre.bitstream",

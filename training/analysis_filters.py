@@ -20,7 +20,7 @@ RIDGE = 1e-6
 
 
 def solve_filters(fit: JointFit, crops: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
-    """Filters (N_LEVELS, 3 * 25 + 1) as `givre.coder.fitting.analysis` wants them, the bias last."""
+    """Filters (N_LEVELS, 3 * 25 + 1) of `givre.coder.fitting.analysis`, the bias last."""
     height, width, _ = crops[0].shape
     pyramids = [image_pyramid(make_target(crop).normalised, N_LEVELS) for crop in crops]
     rows = []

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from givre.coder.fitting.settings import EFFORT_STEPS, FitSettings, lmbda_for_quality
-from givre.coder.rate_control.rate_control import Goal
+from givre.coder.rate_control.goal import Goal
 from givre.errors import UsageError
 
 AUTO_COMPLEXITY = "auto"

@@ -29,8 +29,7 @@ from givre.coder.fitting.progress import ProgressListener, ProgressTeller
 from givre.coder.fitting.schedule import Recipe, plan_step
 from givre.coder.fitting.screen_content import comparable_lmbda
 from givre.coder.fitting.settings import FitSettings, resolve_threads
-from givre.coder.fitting.torch_state import torch_as_shipped
-from givre.coder.fitting.torch_threads import torch_threads
+from givre.coder.fitting.torch_context import torch_as_shipped, torch_threads
 from givre.coder.fitting.trainer import Evaluation, Trainer
 from givre.coder.psnr import psnr_db
 from givre.errors import CheckpointError, UsageError

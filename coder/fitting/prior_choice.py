@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from math import log
 
-from givre.bitstream.header import architecture_name
 from givre.bitstream.priors import NO_PRIOR, PRIOR_HASHES, Prior, load_prior
 from givre.coder.fitting.settings import FitSettings
 from givre.errors import UsageError
-from givre.models.architecture import Architecture, tensor_specs
+from givre.models.architecture import Architecture, architecture_name, tensor_specs
 
 PRIOR_LMBDAS = {1: 0.02, 2: 0.004, 3: 0.001, 4: 0.0004}
 """Prior's number to the lambda that it was learned at, for every complexity point."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from givre.bitstream.header import architecture_name
 from givre.bitstream.priors import Prior
 from givre.coder.fitting.analysis import analyse, load_analysis
 from givre.coder.fitting.normalisation import Target
+from givre.models.architecture import architecture_name
 from givre.models.codec_model import CodecModel
 
 _COLOURS = 3

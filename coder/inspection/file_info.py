@@ -5,7 +5,8 @@ from __future__ import annotations
 import zlib
 
 from givre.bitstream.container import read_prefix
-from givre.bitstream.header import VERSION, architecture_name
+from givre.bitstream.header import VERSION
+from givre.models.architecture import architecture_name
 from givre.models.complexity import mac_per_pixel
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from givre.bitstream.container import check_limit, read_prefix, samples_crc, unpack
-from givre.bitstream.header import Header, architecture_name
+from givre.bitstream.header import Header
 from givre.bitstream.latent_cost import latent_bits
 from givre.bitstream.latents import LatentReader
 from givre.bitstream.parameters import read_parameters
@@ -21,6 +21,7 @@ from givre.coder.files.atomic import atomic_write_bytes, check_output
 from givre.coder.fitting.settings import check_threads, resolve_threads
 from givre.coder.inspection.learned_filters import InspectedStage, inspect_stages
 from givre.errors import CorruptError
+from givre.models.architecture import architecture_name
 from givre.models.exact.numpy_backend import NumpyBackend
 from givre.models.exact.whole_grid import grid_model, upsampled_stack
 from givre.models.geometry import Grid, grids

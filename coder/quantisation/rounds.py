@@ -16,7 +16,7 @@ from givre.coder.fitting.fit_kernels import Kernels, choose_kernels
 from givre.coder.fitting.normalisation import Target
 from givre.coder.fitting.prior_choice import FEW_PIXELS
 from givre.coder.fitting.settings import FitSettings, resolve_threads
-from givre.coder.fitting.torch_threads import torch_threads
+from givre.coder.fitting.torch_context import torch_threads
 from givre.coder.quantisation.latent_descent import descend
 from givre.coder.quantisation.parameters import quantise_parameters
 from givre.models.codec_model import CodecModel

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from givre.coder.encoder import Encoded
-from givre.coder.rate_control.rate_control import Goal
+from givre.coder.rate_control.goal import Goal
 
 
 def admitted(goal: Goal, found: Sequence[Encoded]) -> list[Encoded]:

@@ -15,7 +15,8 @@ from givre.coder.fitting.screen_content import comparable_lmbda
 from givre.coder.fitting.settings import FitSettings
 from givre.coder.psnr import psnr_db
 from givre.coder.quantisation.rounds import expected_saving
-from givre.coder.rate_control.rate_control import Goal, Probe, first_lmbda, parameter_bits_guess
+from givre.coder.rate_control.correction import Probe, first_lmbda, parameter_bits_guess
+from givre.coder.rate_control.goal import Goal
 from givre.models.architecture import tensor_specs
 
 _HEADER_BITS = 190.0

@@ -24,19 +24,13 @@ from givre.coder.fitting.overfit import fitting_threads, start_fit
 from givre.coder.fitting.progress import ProgressListener, ProgressTeller
 from givre.coder.fitting.schedule import Recipe, plan_step
 from givre.coder.fitting.settings import FitSettings
-from givre.coder.fitting.torch_state import torch_as_shipped
+from givre.coder.fitting.torch_context import torch_as_shipped
 from givre.coder.fitting.trainer import Evaluation, Trainer
 from givre.coder.psnr import psnr_db
 from givre.coder.quantisation.rounds import move_latents, quantise_fit
+from givre.coder.rate_control.correction import CHECKS, REWINDS, Search, Steering, at_limit
+from givre.coder.rate_control.goal import Goal
 from givre.coder.rate_control.outcome import best, filled, meets, out_of_reach
-from givre.coder.rate_control.rate_control import (
-    CHECKS,
-    REWINDS,
-    Goal,
-    Search,
-    Steering,
-    at_limit,
-)
 from givre.coder.rate_control.starting_lmbda import other_bits, starting_lmbda
 from givre.errors import CollapseError, TargetError
 

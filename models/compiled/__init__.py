@@ -1,1 +1,1 @@
-"""What compiled code of any kind needs: the compiler, threads, memory, types, vector mathematics."""
+"""What all compiled code needs: the compiler, threads, memory, types, vector mathematics."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from givre.models.fused.latents.noise import Floats
+from givre.models.compiled.types import Floats
 
 
 class Buffers:

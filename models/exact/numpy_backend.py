@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from givre.models.architecture import Architecture
+from givre.models.compiled.types import Doubles
 from givre.models.exact.arithmetic import (
     ACTIVATION_BITS,
     ACTIVATION_LIMIT,
@@ -21,19 +22,17 @@ from givre.models.exact.arithmetic import (
 from givre.models.exact.wavefront import WavePredictor
 from givre.models.geometry import Grid
 
-Array = NDArray[np.float64]
-
 _PIXELS_AT_A_TIME = 1 << 14
 
 
-def to_grid(x: Array) -> Array:
+def to_grid(x: Doubles) -> Doubles:
     """Round to the activation grid (half up) and clamp to the activation range: R(x)."""
     scaled = np.floor(x * (1 << ACTIVATION_BITS) + 0.5)
     limit = ACTIVATION_LIMIT * (1 << ACTIVATION_BITS)
     return np.clip(scaled, -limit, limit) / (1 << ACTIVATION_BITS)
 
 
-def transposed_pass(x: Array, half: Array, axis: int) -> Array:
+def transposed_pass(x: Doubles, half: Doubles, axis: int) -> Doubles:
     """One polyphase pass of the x2 upsampling filter along `axis`, replicate border.
 
     Args:
@@ -61,7 +60,7 @@ def transposed_pass(x: Array, half: Array, axis: int) -> Array:
     return np.moveaxis(out, -1, axis)
 
 
-def preconcat_pass(x: Array, half: Array, axis: int) -> Array:
+def preconcat_pass(x: Doubles, half: Doubles, axis: int) -> Doubles:
     """One pass of the symmetric pre-concatenation filter along `axis`, replicate border."""
     centre = len(half) - 1
     kernel = np.concatenate([half, half[:-1][::-1]])
@@ -82,15 +81,15 @@ class NumpyBackend:
         parameters: for each name of `architecture.tensor_specs`, float64 values m * 2^-e.
     """
 
-    def __init__(self, arch: Architecture, parameters: Mapping[str, Array]) -> None:
+    def __init__(self, arch: Architecture, parameters: Mapping[str, Doubles]) -> None:
         self._arch = arch
         self._p = parameters
 
-    def predictor(self, height: int, width: int, features: Array | None) -> WavePredictor:
+    def predictor(self, height: int, width: int, features: Doubles | None) -> WavePredictor:
         """Predictor of a grid's latents, wave by wave."""
         return WavePredictor(self, self._arch, height, width, features)
 
-    def features(self, grids: Sequence[Grid], latents: Sequence[Array], level: int) -> Array:
+    def features(self, grids: Sequence[Grid], latents: Sequence[Doubles], level: int) -> Doubles:
         """Inter-feature contexts of the main grid of `level`.
 
         Args:
@@ -112,7 +111,7 @@ class NumpyBackend:
             total += weight[:, n, None, None] * dense
         return to_grid(total)
 
-    def arm(self, context: Array) -> tuple[Array, NDArray[np.int64]]:
+    def arm(self, context: Doubles) -> tuple[Doubles, NDArray[np.int64]]:
         """Mean and scale index, (n,) each, from contexts (n, D)."""
         h = context
         for i in range(self._arch.n_arm_hidden):
@@ -125,7 +124,7 @@ class NumpyBackend:
         index = np.floor((out[:, 1] + SCALE_OFFSET) * SCALE_STEPS + 0.5)
         return mean, np.clip(index, 0, N_SCALES - 1).astype(np.int64)
 
-    def stack(self, main: Sequence[Array]) -> Array:
+    def stack(self, main: Sequence[Doubles]) -> Doubles:
         """Dense representation one stage before the end: channels 1 .. L - 1 at level 1's size.
 
         Args:
@@ -141,7 +140,7 @@ class NumpyBackend:
             dense = np.concatenate([self._preconcat(target, stage)[None], up])
         return dense
 
-    def normalised_rows(self, finest: Array, stack: Array, first: int, last: int) -> Array:
+    def normalised_rows(self, finest: Doubles, stack: Doubles, first: int, last: int) -> Doubles:
         """Normalised samples of the rows first .. last - 1, not clamped.
 
         Working in bands bounds the memory; each band gets the rows around it that the filters
@@ -168,38 +167,38 @@ class NumpyBackend:
         return self._synthesise(dense)[:, first - top : last - top]
 
     def samples_rows(
-        self, finest: Array, stack: Array, first: int, last: int, low: Array, span: Array
+        self, finest: Doubles, stack: Doubles, first: int, last: int, low: Doubles, span: Doubles
     ) -> NDArray[np.uint8]:
         """Samples uint8 (last - first, W, C) of some rows; `low`, `span` (C,) place 0 and 1."""
         normalised = np.clip(self.normalised_rows(finest, stack, first, last), 0.0, 1.0)
         samples = low[:, None, None] + np.floor(span[:, None, None] * normalised + 0.5)
         return np.moveaxis(samples, 0, 2).astype(np.uint8)
 
-    def _doubled(self, dense: Array, stage: int) -> Array:
+    def _doubled(self, dense: Doubles, stage: int) -> Doubles:
         half = self._p[f"upsampling.transposed.{stage}.weight"]
         return transposed_pass(transposed_pass(dense, half, 1), half, 2)
 
-    def _doubled_rows(self, stack: Array, top: int, bottom: int) -> Array:
+    def _doubled_rows(self, stack: Doubles, top: int, bottom: int) -> Doubles:
         reach = self._arch.ups_k_size // 2
         low = max(0, top // 2 - reach)
         high = min(stack.shape[1], -(-bottom // 2) + reach)
         up = self._doubled(stack[:, low:high], self._arch.n_levels - 2)
         return up[:, top - 2 * low : bottom - 2 * low]
 
-    def _preconcat(self, grid: Array, stage: int) -> Array:
+    def _preconcat(self, grid: Doubles, stage: int) -> Doubles:
         half = self._p[f"upsampling.preconcat.{stage}.weight"]
         return to_grid(grid + preconcat_pass(preconcat_pass(grid, half, 0), half, 1))
 
-    def _finest_rows(self, finest: Array, top: int, bottom: int) -> Array:
+    def _finest_rows(self, finest: Doubles, top: int, bottom: int) -> Doubles:
         reach = self._arch.ups_preconcat_k_size // 2
         low, high = max(0, top - reach), min(len(finest), bottom + reach)
         return self._preconcat(finest[low:high], self._arch.n_levels - 2)[top - low : bottom - low]
 
-    def _pointwise(self, name: str, x: Array) -> Array:
+    def _pointwise(self, name: str, x: Doubles) -> Doubles:
         weight = self._p[f"synthesis.{name}.weight"][:, :, 0, 0]
         return (weight @ x.reshape(len(x), -1)).reshape(len(weight), *x.shape[1:])
 
-    def _synthesise(self, dense: Array) -> Array:
+    def _synthesise(self, dense: Doubles) -> Doubles:
         h = self._per_pixel(dense)
         for i in range(self._arch.n_residual):
             h = to_grid(h + self._conv3x3(h, i))
@@ -207,7 +206,7 @@ class NumpyBackend:
                 h = np.maximum(h, 0.0)
         return to_grid(h + self._pointwise("stabiliser", dense))
 
-    def _per_pixel(self, dense: Array) -> Array:
+    def _per_pixel(self, dense: Doubles) -> Doubles:
         """Hidden and output layer, a few pixels at a time: the hidden layer is the widest."""
         bias_hidden = self._p["synthesis.hidden.bias"][:, None]
         bias_output = self._p["synthesis.output.bias"][:, None]
@@ -220,7 +219,7 @@ class NumpyBackend:
             out[:, block] = to_grid(self._pointwise("output", hidden) + bias_output)
         return out.reshape(-1, *dense.shape[1:])
 
-    def _conv3x3(self, x: Array, layer: int) -> Array:
+    def _conv3x3(self, x: Doubles, layer: int) -> Doubles:
         weight = self._p[f"synthesis.residual.{layer}.weight"]
         bias = self._p[f"synthesis.residual.{layer}.bias"]
         _, height, width = x.shape

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from givre.models.architecture import Architecture
+from givre.models.compiled.types import Doubles
 from givre.models.exact.arithmetic import (
     ACTIVATION_BITS,
     ACTIVATION_LIMIT,
@@ -27,8 +28,6 @@ from givre.models.exact.arithmetic import (
 )
 from givre.models.exact.wavefront import WavePredictor
 from givre.models.geometry import Grid
-
-Array = NDArray[np.float64]
 
 
 def to_grid(x: Tensor) -> Tensor:
@@ -54,17 +53,17 @@ class TorchBackend:
     """
 
     def __init__(
-        self, arch: Architecture, parameters: Mapping[str, Array], device: str = "cpu"
+        self, arch: Architecture, parameters: Mapping[str, Doubles], device: str = "cpu"
     ) -> None:
         self._arch = arch
         self._device = torch.device(device)
         self._p = {name: self._load(value) for name, value in parameters.items()}
 
-    def predictor(self, height: int, width: int, features: Array | None) -> WavePredictor:
+    def predictor(self, height: int, width: int, features: Doubles | None) -> WavePredictor:
         """Predictor of a grid's latents, wave by wave."""
         return WavePredictor(self, self._arch, height, width, features)
 
-    def features(self, grids: Sequence[Grid], latents: Sequence[Array], level: int) -> Array:
+    def features(self, grids: Sequence[Grid], latents: Sequence[Doubles], level: int) -> Doubles:
         """Inter-feature contexts (F, ceil(H/2), ceil(W/2)); see `NumpyBackend.features`."""
         height, width = grids[0].height, grids[0].width
         planes = []
@@ -78,7 +77,7 @@ class TorchBackend:
         mixed = weight @ torch.stack(planes) + bias[:, None]
         return self._store(to_grid(mixed).reshape(-1, height, width))
 
-    def arm(self, context: Array) -> tuple[Array, NDArray[np.int64]]:
+    def arm(self, context: Doubles) -> tuple[Doubles, NDArray[np.int64]]:
         """Mean and scale index, (n,) each, from contexts (n, D)."""
         c = self._load(context)
         h = c
@@ -93,7 +92,7 @@ class TorchBackend:
         index = index.clamp(0, N_SCALES - 1)
         return self._store(mean), index.cpu().numpy().astype(np.int64)
 
-    def stack(self, main: Sequence[Array]) -> Array:
+    def stack(self, main: Sequence[Doubles]) -> Doubles:
         """Channels 1 .. L - 1 of the dense representation; see `NumpyBackend.stack`."""
         dense = self._load(main[-1])[None]
         for stage in range(self._arch.n_levels - 2):
@@ -102,7 +101,7 @@ class TorchBackend:
             dense = torch.cat([self._preconcat(target, stage)[None], up])
         return self._store(dense)
 
-    def normalised_rows(self, finest: Array, stack: Array, first: int, last: int) -> Array:
+    def normalised_rows(self, finest: Doubles, stack: Doubles, first: int, last: int) -> Doubles:
         """Normalised samples of some rows; see `NumpyBackend.normalised_rows`.
 
         This back end is for checking and for devices with plenty of memory: it computes the whole
@@ -115,18 +114,18 @@ class TorchBackend:
         return self._store(self._synthesise(dense)[:, first:last])
 
     def samples_rows(
-        self, finest: Array, stack: Array, first: int, last: int, low: Array, span: Array
+        self, finest: Doubles, stack: Doubles, first: int, last: int, low: Doubles, span: Doubles
     ) -> NDArray[np.uint8]:
         """Samples uint8 (last - first, W, C) of some rows; `low`, `span` (C,) place 0 and 1."""
         normalised = np.clip(self.normalised_rows(finest, stack, first, last), 0.0, 1.0)
         samples = low[:, None, None] + np.floor(span[:, None, None] * normalised + 0.5)
         return np.moveaxis(samples, 0, 2).astype(np.uint8)
 
-    def _load(self, value: Array) -> Tensor:
+    def _load(self, value: Doubles) -> Tensor:
         return torch.from_numpy(np.array(value, dtype=np.float64)).to(self._device)
 
     @staticmethod
-    def _store(value: Tensor) -> Array:
+    def _store(value: Tensor) -> Doubles:
         return value.cpu().numpy()
 
     def _doubled(self, dense: Tensor, stage: int) -> Tensor:

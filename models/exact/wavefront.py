@@ -13,9 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from givre.models.architecture import Architecture
+from givre.models.compiled.types import Doubles
 from givre.models.geometry import context_offsets, wavefront_step
-
-Array = NDArray[np.float64]
 
 _MARGIN = 4
 
@@ -23,18 +22,18 @@ _MARGIN = 4
 class ArmBackend(Protocol):
     """Anything that evaluates the exact ARM."""
 
-    def arm(self, context: Array) -> tuple[Array, NDArray[np.int64]]:
+    def arm(self, context: Doubles) -> tuple[Doubles, NDArray[np.int64]]:
         """Mean and scale index (n,) from contexts (n, D)."""
 
 
 class SymbolSource(Protocol):
     """A message of latents that is read in order; see `bitstream.latents.LatentReader`."""
 
-    scales: Array
+    scales: Doubles
     words: NDArray[np.uint32]
     state: NDArray[np.uint64]
 
-    def read(self, mean: Array, scale_index: NDArray[np.int64]) -> NDArray[np.int32]:
+    def read(self, mean: Doubles, scale_index: NDArray[np.int64]) -> NDArray[np.int32]:
         """Decode the next latents from their means and scale indices."""
 
 
@@ -47,7 +46,7 @@ class GridPredictor(Protocol):
     def indices(self, t: int, first: int, last: int) -> NDArray[np.int64]:
         """Positions in raster order of the pixels of a wave."""
 
-    def predict(self, t: int, first: int, last: int) -> tuple[Array, NDArray[np.int64]]:
+    def predict(self, t: int, first: int, last: int) -> tuple[Doubles, NDArray[np.int64]]:
         """Mean and scale index of each latent of a wave."""
 
     def fill(self, t: int, first: int, last: int, symbols: NDArray[np.int32]) -> None:
@@ -56,7 +55,7 @@ class GridPredictor(Protocol):
     def decode(self, source: SymbolSource) -> None:
         """Decode the whole grid."""
 
-    def grid(self) -> Array:
+    def grid(self) -> Doubles:
         """The latents filled in so far."""
 
 
@@ -89,7 +88,7 @@ class WavePredictor:
         arch: Architecture,
         height: int,
         width: int,
-        features: Array | None,
+        features: Doubles | None,
     ) -> None:
         self._backend = backend
         self._pitch = width + 2 * _MARGIN
@@ -111,7 +110,7 @@ class WavePredictor:
         rows = np.arange(first, last)
         return rows * (self._shape[1] - self._step) + t
 
-    def predict(self, t: int, first: int, last: int) -> tuple[Array, NDArray[np.int64]]:
+    def predict(self, t: int, first: int, last: int) -> tuple[Doubles, NDArray[np.int64]]:
         """Mean and scale index of each latent of a wave."""
         rows = np.arange(first, last)
         columns = t - self._step * rows
@@ -137,7 +136,7 @@ class WavePredictor:
         for wave in self.waves():
             self.fill(*wave, source.read(*self.predict(*wave)))
 
-    def grid(self) -> Array:
+    def grid(self) -> Doubles:
         """The latents filled in so far, (H, W); zero elsewhere."""
         height, width = self._shape
         plane = self._plane.reshape(height + _MARGIN, self._pitch)

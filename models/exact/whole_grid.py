@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from givre.models.architecture import Architecture
+from givre.models.compiled.types import Doubles
 from givre.models.exact.numpy_backend import (
     NumpyBackend,
     preconcat_pass,
@@ -20,8 +21,6 @@ from givre.models.exact.numpy_backend import (
     transposed_pass,
 )
 from givre.models.geometry import Grid, context_offsets
-
-Array = NDArray[np.float64]
 
 _LATENTS_AT_A_TIME = 1 << 16
 _REACH = 4
@@ -31,9 +30,9 @@ def grid_model(
     backend: NumpyBackend,
     arch: Architecture,
     all_grids: Sequence[Grid],
-    latents: Sequence[Array],
+    latents: Sequence[Doubles],
     index: int,
-) -> tuple[Array, NDArray[np.int64]]:
+) -> tuple[Doubles, NDArray[np.int64]]:
     """Mean and scale index of every latent of a grid.
 
     Args:
@@ -63,8 +62,8 @@ def grid_model(
 
 
 def _contexts(
-    arch: Architecture, padded: Array, features: Array | None, first: int, last: int
-) -> Array:
+    arch: Architecture, padded: Doubles, features: Doubles | None, first: int, last: int
+) -> Doubles:
     """Contexts (last - first, W, D) of some rows, from the grid with _REACH zeros around it."""
     width = padded.shape[1] - 2 * _REACH
     contexts = np.zeros((last - first, width, arch.context_width))
@@ -79,10 +78,10 @@ def _contexts(
 
 def upsampled_stack(
     backend: NumpyBackend,
-    parameters: Mapping[str, Array],
+    parameters: Mapping[str, Doubles],
     arch: Architecture,
-    main: Sequence[Array],
-) -> Array:
+    main: Sequence[Doubles],
+) -> Doubles:
     """Dense representation (L, H, W) that the synthesis sees, channel i made of main grid i.
 
     Args:

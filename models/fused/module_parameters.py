@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from givre.models.fused.latents.noise import Floats
+from givre.models.compiled.types import Floats
 
 
 def parameters_of(module: nn.Module) -> Iterator[nn.Parameter]:

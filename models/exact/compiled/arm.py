@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from givre.models.architecture import Architecture
 from givre.models.compiled.kernel import compiled
+from givre.models.compiled.types import Doubles
 from givre.models.exact.arithmetic import (
     MEAN_BITS,
     MEAN_MAX,
@@ -30,12 +31,10 @@ from givre.models.exact.compiled.blocks import (
     padded_vector,
 )
 
-Array = NDArray[np.float64]
-
 MEAN_STEPS = 1 << MEAN_BITS
 
 
-def pack_arm(arch: Architecture, parameters: Mapping[str, Array]) -> Array:
+def pack_arm(arch: Architecture, parameters: Mapping[str, Doubles]) -> Doubles:
     """All parameters of the ARM in one flat array, in the order in which the kernels read them.
 
     For each hidden layer its padded matrix (residual included) and bias, then the output's matrix,
@@ -51,13 +50,13 @@ def pack_arm(arch: Architecture, parameters: Mapping[str, Array]) -> Array:
     return np.concatenate(parts)
 
 
-def arm_scratch(arch: Architecture) -> Array:
+def arm_scratch(arch: Architecture) -> Doubles:
     """Blocks for the context, two layers in turn and the outputs; zeros, as padding must be."""
     return np.zeros((3 * padded(arch.context_width) + 4) * BLOCK)
 
 
 @compiled(fastmath=EXACT)
-def arm_block(packed: Array, n_hidden: int, width: int, scratch: Array, n: int) -> Array:
+def arm_block(packed: Doubles, n_hidden: int, width: int, scratch: Doubles, n: int) -> Doubles:
     """Run the ARM on the context at the start of `scratch`.
 
     Args:
@@ -90,7 +89,7 @@ def arm_block(packed: Array, n_hidden: int, width: int, scratch: Array, n: int) 
 
 @compiled(fastmath=EXACT)
 def store_prediction(
-    out: Array, table: Array, mean: Array, scale: Array, first: int, n: int
+    out: Doubles, table: Doubles, mean: Doubles, scale: Doubles, first: int, n: int
 ) -> None:
     """Turn outputs of `arm_block` into means, and into `table` at the scale indices."""
     means, scales = mean[first : first + n], scale[first : first + n]
@@ -108,13 +107,13 @@ def store_prediction(
     fastmath=EXACT,
 )
 def arm_contexts(
-    packed: Array,
+    packed: Doubles,
     n_hidden: int,
-    scratch: Array,
-    context: Array,
-    table: Array,
-    mean: Array,
-    scale: Array,
+    scratch: Doubles,
+    context: Doubles,
+    table: Doubles,
+    mean: Doubles,
+    scale: Doubles,
 ) -> None:
     """Means (n,) and `table` at the scale indices (n,), from contexts (n, D)."""
     n_pixels, width = context.shape
@@ -132,7 +131,7 @@ def arm_contexts(
     fastmath=EXACT,
 )
 def mix_features(
-    weight: Array, bias: Array, latents: Array, geometry: NDArray[np.int64], out: Array
+    weight: Doubles, bias: Doubles, latents: Doubles, geometry: NDArray[np.int64], out: Doubles
 ) -> None:
     """Inter-feature contexts of one grid.
 

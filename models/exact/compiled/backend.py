@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from givre.models.architecture import Architecture
+from givre.models.compiled.types import Doubles
 from givre.models.exact.arithmetic import N_SCALES
 from givre.models.exact.compiled.arm import arm_contexts, arm_scratch, mix_features, pack_arm
 from givre.models.exact.compiled.blocks import padded_matrix, padded_vector
@@ -20,12 +21,10 @@ from givre.models.exact.compiled.upsampling import (
 )
 from givre.models.geometry import Grid
 
-Array = NDArray[np.float64]
-
 _INDICES = np.arange(float(N_SCALES))
 
 
-def _plain(values: Array) -> Array:
+def _plain(values: Doubles) -> Doubles:
     """The array as kernels take it, float64, contiguous and writable; a copy if it is not."""
     return np.require(values, np.float64, ["C", "W"])
 
@@ -40,17 +39,17 @@ class CompiledBackend:
         parameters: for each name of `architecture.tensor_specs`, float64 values m * 2^-e.
     """
 
-    def __init__(self, arch: Architecture, parameters: Mapping[str, Array]) -> None:
+    def __init__(self, arch: Architecture, parameters: Mapping[str, Doubles]) -> None:
         self._arch = arch
         self._p = parameters
         self._arm = pack_arm(arch, parameters)
         self._synthesis = pack_synthesis(arch, parameters)
 
-    def predictor(self, height: int, width: int, features: Array | None) -> CompiledWavePredictor:
+    def predictor(self, height: int, width: int, features: Doubles | None) -> CompiledWavePredictor:
         """Predictor of a grid's latents, wave by wave; see `CompiledWavePredictor`."""
         return CompiledWavePredictor(self._arm, self._arch, height, width, features)
 
-    def features(self, grids: Sequence[Grid], latents: Sequence[Array], level: int) -> Array:
+    def features(self, grids: Sequence[Grid], latents: Sequence[Doubles], level: int) -> Doubles:
         """Inter-feature contexts (F, ceil(H/2), ceil(W/2)); see `NumpyBackend.features`."""
         geometry, start = [], 0
         for grid in grids:
@@ -66,7 +65,7 @@ class CompiledBackend:
         )
         return out
 
-    def arm(self, context: Array) -> tuple[Array, NDArray[np.int64]]:
+    def arm(self, context: Doubles) -> tuple[Doubles, NDArray[np.int64]]:
         """Mean and scale index, (n,) each, from contexts (n, D)."""
         mean, scale = np.empty(len(context)), np.empty(len(context))
         arm_contexts(
@@ -80,7 +79,7 @@ class CompiledBackend:
         )
         return mean, scale.astype(np.int64)
 
-    def stack(self, main: Sequence[Array]) -> Array:
+    def stack(self, main: Sequence[Doubles]) -> Doubles:
         """Channels 1 .. L - 1 of the dense representation; see `NumpyBackend.stack`."""
         dense = _plain(main[-1])[None]
         for stage in range(self._arch.n_levels - 2):
@@ -98,7 +97,7 @@ class CompiledBackend:
             dense = joined
         return dense
 
-    def normalised_rows(self, finest: Array, stack: Array, first: int, last: int) -> Array:
+    def normalised_rows(self, finest: Doubles, stack: Doubles, first: int, last: int) -> Doubles:
         """Normalised samples (C, last - first, W), not clamped; see `NumpyBackend`."""
         channels = self._arch.n_channels
         normalised = np.empty((channels, last - first, finest.shape[1]))
@@ -117,7 +116,7 @@ class CompiledBackend:
         return normalised
 
     def samples_rows(
-        self, finest: Array, stack: Array, first: int, last: int, low: Array, span: Array
+        self, finest: Doubles, stack: Doubles, first: int, last: int, low: Doubles, span: Doubles
     ) -> NDArray[np.uint8]:
         """Samples of the rows first .. last - 1, uint8 (last - first, W, C).
 

@@ -7,12 +7,10 @@ compiler may reorder and fuse at will, and NaN, infinities and the sign of zero 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from givre.models.compiled.kernel import compiled
+from givre.models.compiled.types import Doubles
 from givre.models.exact.arithmetic import ACTIVATION_BITS, ACTIVATION_LIMIT
-
-Array = NDArray[np.float64]
 
 EXACT = frozenset({"reassoc", "contract", "nsz", "nnan", "ninf"})
 """What LLVM may do to sums that have no rounding error."""
@@ -29,7 +27,7 @@ def padded(n: int) -> int:
     return -(-n // 4) * 4
 
 
-def padded_matrix(weight: Array, *, residual: bool = False) -> Array:
+def padded_matrix(weight: Doubles, *, residual: bool = False) -> Doubles:
     """Flat copy of (out, in) weights, both padded with zeros to multiples of 4.
 
     With `residual` one is added on the diagonal, which computes W x + x; n 2^-q + 1 lies on the
@@ -43,7 +41,7 @@ def padded_matrix(weight: Array, *, residual: bool = False) -> Array:
     return matrix.reshape(-1)
 
 
-def padded_vector(bias: Array) -> Array:
+def padded_vector(bias: Doubles) -> Doubles:
     """Copy of a bias, padded with zeros to a multiple of 4."""
     vector = np.zeros(padded(len(bias)))
     vector[: len(bias)] = bias
@@ -52,7 +50,7 @@ def padded_vector(bias: Array) -> Array:
 
 @compiled(fastmath=EXACT)
 def start_products(
-    weight: Array, n_in: int, bias: Array, row: int, x: Array, y: Array, n: int
+    weight: Doubles, n_in: int, bias: Doubles, row: int, x: Doubles, y: Doubles, n: int
 ) -> None:
     """Rows row .. row + 3 of y become the bias plus the products with the first 4 rows of x."""
     w0, w1 = weight[row * n_in :], weight[(row + 1) * n_in :]
@@ -74,7 +72,7 @@ def start_products(
 
 @compiled(fastmath=EXACT)
 def add_products(
-    weight: Array, n_in: int, row: int, column: int, x: Array, y: Array, n: int
+    weight: Doubles, n_in: int, row: int, column: int, x: Doubles, y: Doubles, n: int
 ) -> None:
     """Add to rows row .. row + 3 of y the products with rows column .. column + 3 of x."""
     w0, w1 = weight[row * n_in + column :], weight[(row + 1) * n_in + column :]
@@ -102,7 +100,7 @@ def on_grid(value: float, low: float) -> float:
 
 @compiled(fastmath=EXACT)
 def finish_products(
-    weight: Array, n_in: int, row: int, column: int, x: Array, y: Array, n: int, low: float
+    weight: Doubles, n_in: int, row: int, column: int, x: Doubles, y: Doubles, n: int, low: float
 ) -> None:
     """`add_products`, and `on_grid` of the sums."""
     w0, w1 = weight[row * n_in + column :], weight[(row + 1) * n_in + column :]
@@ -126,7 +124,9 @@ def finish_products(
 
 
 @compiled(fastmath=EXACT)
-def affine(weight: Array, bias: Array, n_out: int, n_in: int, x: Array, y: Array, n: int) -> None:
+def affine(
+    weight: Doubles, bias: Doubles, n_out: int, n_in: int, x: Doubles, y: Doubles, n: int
+) -> None:
     """Y = W x + b for the first n pixels of a block; n_out and n_in are multiples of 4."""
     for row in range(0, n_out, 4):
         start_products(weight, n_in, bias, row, x, y, n)
@@ -135,7 +135,7 @@ def affine(weight: Array, bias: Array, n_out: int, n_in: int, x: Array, y: Array
 
 
 @compiled(fastmath=EXACT)
-def add_linear(weight: Array, n_out: int, n_in: int, x: Array, y: Array, n: int) -> None:
+def add_linear(weight: Doubles, n_out: int, n_in: int, x: Doubles, y: Doubles, n: int) -> None:
     """Y += W x for the first n pixels of a block; n_out and n_in are multiples of 4."""
     for row in range(0, n_out, 4):
         for column in range(0, n_in, 4):
@@ -144,7 +144,14 @@ def add_linear(weight: Array, n_out: int, n_in: int, x: Array, y: Array, n: int)
 
 @compiled(fastmath=EXACT)
 def layer_on_grid(
-    weight: Array, bias: Array, n_out: int, n_in: int, x: Array, y: Array, n: int, low: float
+    weight: Doubles,
+    bias: Doubles,
+    n_out: int,
+    n_in: int,
+    x: Doubles,
+    y: Doubles,
+    n: int,
+    low: float,
 ) -> None:
     """Y = R(W x + b), and at least `low`, for the first n pixels of a block.
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from givre.errors import CorruptError
 from givre.models.architecture import Architecture
+from givre.models.compiled.types import Doubles
 from givre.models.exact.arithmetic import N_SCALES
 from givre.models.exact.compiled.arm import arm_scratch
 from givre.models.exact.compiled.waves import (
@@ -20,8 +21,6 @@ from givre.models.exact.compiled.waves import (
 )
 from givre.models.exact.wavefront import SymbolSource, waves
 from givre.models.geometry import wavefront_step
-
-Array = NDArray[np.float64]
 
 _INDICES = np.arange(float(N_SCALES))
 _NO_SYMBOLS = np.zeros(0, np.int32)
@@ -42,11 +41,11 @@ class CompiledWavePredictor:
 
     def __init__(
         self,
-        packed: Array,
+        packed: Doubles,
         arch: Architecture,
         height: int,
         width: int,
-        features: Array | None,
+        features: Doubles | None,
     ) -> None:
         self._shape = (height, width)
         self._step = wavefront_step(arch.n_spatial)
@@ -88,7 +87,7 @@ class CompiledWavePredictor:
         if not decode_waves(*self._state, scales, mean, scale, source.words, source.state):
             raise CorruptError("a coded section holds data that no encoder writes")
 
-    def predict(self, t: int, first: int, last: int) -> tuple[Array, NDArray[np.int64]]:
+    def predict(self, t: int, first: int, last: int) -> tuple[Doubles, NDArray[np.int64]]:
         """Mean and scale index of each latent of a wave."""
         n = fill_and_predict(
             *self._state, _INDICES, self._mean, self._scale, self._symbols, self._filled, t
@@ -101,7 +100,7 @@ class CompiledWavePredictor:
         self._enter()
         self._symbols, self._filled = np.array(symbols, np.int32), t
 
-    def grid(self) -> Array:
+    def grid(self) -> Doubles:
         """The latents filled in so far, (H, W); zero elsewhere."""
         self._enter()
         return self._grid.astype(np.float64)

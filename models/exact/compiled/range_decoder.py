@@ -12,9 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from givre.models.compiled.kernel import compiled
+from givre.models.compiled.types import Doubles
 from givre.models.geometry import LATENT_MAX, LATENT_MIN
-
-Array = NDArray[np.float64]
 
 TOTAL = 1 << 24
 FREE = TOTAL - (LATENT_MAX - LATENT_MIN + 1)
@@ -52,8 +51,8 @@ def likely_symbol(target: np.int64, mean: float, scale: float) -> int:
 def decode_symbols(
     words: NDArray[np.uint32],
     state: NDArray[np.uint64],
-    mean: Array,
-    scale: Array,
+    mean: Doubles,
+    scale: Doubles,
     symbols: NDArray[np.int32],
     n: int,
 ) -> bool:

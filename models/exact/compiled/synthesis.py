@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from givre.models.architecture import Architecture
 from givre.models.compiled.kernel import compiled
+from givre.models.compiled.types import Doubles
 from givre.models.exact.compiled.blocks import (
     BLOCK,
     EXACT,
@@ -30,8 +31,9 @@ from givre.models.exact.compiled.upsampling import (
     transposed_taps,
 )
 
-Array = NDArray[np.float64]
-SynthesisParameters = tuple[Array, Array, Array, Array, Array, Array, Array, Array, Array]
+SynthesisParameters = tuple[
+    Doubles, Doubles, Doubles, Doubles, Doubles, Doubles, Doubles, Doubles, Doubles
+]
 
 TILE_ROWS = 64
 TILE_COLUMNS = 240
@@ -42,7 +44,7 @@ PITCH = TILE_COLUMNS + 16
 PLANE = (TILE_ROWS + 8) * PITCH
 
 
-def pack_synthesis(arch: Architecture, parameters: Mapping[str, Array]) -> SynthesisParameters:
+def pack_synthesis(arch: Architecture, parameters: Mapping[str, Doubles]) -> SynthesisParameters:
     """What `synthesise_rows` takes: last upsampling stage, then the layers, all padded."""
     stage = arch.n_levels - 2
     residual = [
@@ -69,7 +71,7 @@ def pack_synthesis(arch: Architecture, parameters: Mapping[str, Array]) -> Synth
 
 @compiled(fastmath=EXACT)
 def residual_layer(
-    weight: Array, n_channels: int, x: Array, y: Array, n_rows: int, n: int, low: float
+    weight: Doubles, n_channels: int, x: Doubles, y: Doubles, n_rows: int, n: int, low: float
 ) -> None:
     """Y = R(x + conv3x3(x) + bias), at least `low`, on the planes of a tile.
 
@@ -112,11 +114,11 @@ def residual_layer(
 def per_pixel_row(
     layers: SynthesisParameters,
     n_channels: int,
-    dense: Array,
-    hidden: Array,
-    out: Array,
-    trunk: Array,
-    side: Array,
+    dense: Doubles,
+    hidden: Doubles,
+    out: Doubles,
+    trunk: Doubles,
+    side: Doubles,
     n: int,
 ) -> None:
     """Hidden, output and stabiliser layers of one row of a tile.
@@ -153,14 +155,14 @@ def per_pixel_row(
 @compiled(fastmath=EXACT)
 def dense_row(
     layers: SynthesisParameters,
-    finest: Array,
-    stack: Array,
+    finest: Doubles,
+    stack: Doubles,
     row: int,
     left: int,
     n: int,
-    scratch: Array,
-    line: Array,
-    dense: Array,
+    scratch: Doubles,
+    line: Doubles,
+    dense: Doubles,
 ) -> None:
     """The representation of a piece of a row, in blocks of [channel][pixel]."""
     transposed, preconcat = layers[0], layers[1]
@@ -185,14 +187,14 @@ def dense_row(
     fastmath=EXACT,
 )
 def synthesise_rows(
-    finest: Array,
-    stack: Array,
+    finest: Doubles,
+    stack: Doubles,
     layers: SynthesisParameters,
     first: int,
     last: int,
-    low: Array,
-    span: Array,
-    normalised: Array,
+    low: Doubles,
+    span: Doubles,
+    normalised: Doubles,
     samples: NDArray[np.uint8],
 ) -> None:
     """Rows first .. last - 1 of the image, from latents to what is asked for.

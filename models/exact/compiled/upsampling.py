@@ -7,15 +7,13 @@ than a few rows; at a border the filters read the border's own numbers, wherever
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from givre.models.compiled.kernel import compiled
+from givre.models.compiled.types import Doubles
 from givre.models.exact.compiled.blocks import EXACT, LIMIT, on_grid
 
-Array = NDArray[np.float64]
 
-
-def transposed_taps(half: Array) -> Array:
+def transposed_taps(half: Doubles) -> Doubles:
     """Polyphase form of the x2 filter: (2, k / 2), one row for each parity of the output.
 
     Output 2 m + phase is the sum over j of taps[phase, j] * x[m + j - (k / 2 - phase) // 2].
@@ -32,13 +30,13 @@ def transposed_taps(half: Array) -> Array:
     )
 
 
-def preconcat_taps(half: Array) -> Array:
+def preconcat_taps(half: Doubles) -> Doubles:
     """All taps of the symmetric pre-concatenation filter."""
     return np.concatenate([half, half[:-1][::-1]])
 
 
 @compiled(fastmath=EXACT)
-def fill_sides(line: Array, first: int, last: int, size: int) -> None:
+def fill_sides(line: Doubles, first: int, last: int, size: int) -> None:
     """Replicate the border in a line that holds x[first .. last - 1] of a signal of `size`."""
     for i in range(max(0, -first)):
         line[i] = line[-first]
@@ -47,7 +45,9 @@ def fill_sides(line: Array, first: int, last: int, size: int) -> None:
 
 
 @compiled(fastmath=EXACT)
-def vertical_sum(plane: Array, taps: Array, row: int, first: int, last: int, out: Array) -> None:
+def vertical_sum(
+    plane: Doubles, taps: Doubles, row: int, first: int, last: int, out: Doubles
+) -> None:
     """R(sum over j of taps[j] * plane[row + j, x]), x = first .. last - 1, borders replicated."""
     height, width = plane.shape
     low, high = max(0, first), min(last, width)
@@ -68,7 +68,7 @@ def vertical_sum(plane: Array, taps: Array, row: int, first: int, last: int, out
 
 
 @compiled(fastmath=EXACT)
-def horizontal_sum(line: Array, taps: Array, n: int, out: Array) -> None:
+def horizontal_sum(line: Doubles, taps: Doubles, n: int, out: Doubles) -> None:
     """R(sum over j of taps[j] * line[x + j]) for x = 0 .. n - 1."""
     weight = taps[0]
     for x in range(n):
@@ -84,7 +84,7 @@ def horizontal_sum(line: Array, taps: Array, n: int, out: Array) -> None:
 
 @compiled(fastmath=EXACT)
 def doubled_row(
-    plane: Array, taps: Array, row: int, left: int, n: int, scratch: Array, out: Array
+    plane: Doubles, taps: Doubles, row: int, left: int, n: int, scratch: Doubles, out: Doubles
 ) -> None:
     """Columns left .. left + n - 1 of one row of the upsampled plane.
 
@@ -116,7 +116,7 @@ def doubled_row(
 
 @compiled(fastmath=EXACT)
 def preconcat_row(
-    plane: Array, taps: Array, row: int, left: int, n: int, scratch: Array, out: Array
+    plane: Doubles, taps: Doubles, row: int, left: int, n: int, scratch: Doubles, out: Doubles
 ) -> None:
     """Columns left .. left + n - 1 of one row of R(plane + filtered plane).
 
@@ -144,11 +144,11 @@ def preconcat_row(
     fastmath=EXACT,
 )
 def concatenate_rows(
-    dense: Array,
-    latents: Array,
-    transposed: Array,
-    preconcat: Array,
-    out: Array,
+    dense: Doubles,
+    latents: Doubles,
+    transposed: Doubles,
+    preconcat: Doubles,
+    out: Doubles,
     first: int,
     last: int,
 ) -> None:

@@ -12,13 +12,11 @@ from numpy.typing import NDArray
 
 from givre.models.architecture import Architecture
 from givre.models.compiled.kernel import compiled
+from givre.models.compiled.types import Doubles, Integers
 from givre.models.exact.compiled.arm import arm_block, store_prediction
 from givre.models.exact.compiled.blocks import BLOCK, EXACT
 from givre.models.exact.compiled.range_decoder import decode_symbols
 from givre.models.geometry import context_offsets, wavefront_step
-
-Array = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 RING = 32
 """Waves in the ring: a context reaches back 4 + 4 * step <= 24 waves."""
@@ -43,7 +41,7 @@ def wave_geometry(arch: Architecture, height: int, width: int) -> Integers:
     return np.array(head + [number for pair in pairs for number in pair])
 
 
-def empty_ring(height: int) -> Array:
+def empty_ring(height: int) -> Doubles:
     """The ring before the first wave."""
     return np.zeros(RING * (height + ABOVE + BELOW))
 
@@ -61,7 +59,7 @@ def end_row(geometry: Integers, t: int) -> int:
 
 
 @compiled(fastmath=EXACT)
-def clear_to(geometry: Integers, ring: Array, t: int) -> None:
+def clear_to(geometry: Integers, ring: Doubles, t: int) -> None:
     """Make room for the waves up to t: zeros in the rows that later waves read of them.
 
     Waves without a pixel, which narrow grids have, are skipped by the callers but read as zeros.
@@ -80,7 +78,7 @@ def clear_to(geometry: Integers, ring: Array, t: int) -> None:
 )
 def enter_wave(
     geometry: Integers,
-    ring: Array,
+    ring: Doubles,
     grid: NDArray[np.int8],
     symbols: NDArray[np.int32],
     t: int,
@@ -99,14 +97,14 @@ def enter_wave(
 
 @compiled(fastmath=EXACT)
 def predict_wave(
-    packed: Array,
+    packed: Doubles,
     geometry: Integers,
-    features: Array,
-    ring: Array,
-    scratch: Array,
-    table: Array,
-    mean: Array,
-    scale: Array,
+    features: Doubles,
+    ring: Doubles,
+    scratch: Doubles,
+    table: Doubles,
+    mean: Doubles,
+    scale: Doubles,
     t: int,
 ) -> int:
     """Predict wave t from the waves in the ring; see `fill_and_predict`."""
@@ -141,15 +139,15 @@ def predict_wave(
     fastmath=EXACT,
 )
 def fill_and_predict(
-    packed: Array,
+    packed: Doubles,
     geometry: Integers,
-    features: Array,
-    ring: Array,
+    features: Doubles,
+    ring: Doubles,
     grid: NDArray[np.int8],
-    scratch: Array,
-    table: Array,
-    mean: Array,
-    scale: Array,
+    scratch: Doubles,
+    table: Doubles,
+    mean: Doubles,
+    scale: Doubles,
     symbols: NDArray[np.int32],
     filled: int,
     t: int,
@@ -184,15 +182,15 @@ def fill_and_predict(
     fastmath=EXACT,
 )
 def decode_waves(
-    packed: Array,
+    packed: Doubles,
     geometry: Integers,
-    features: Array,
-    ring: Array,
+    features: Doubles,
+    ring: Doubles,
     grid: NDArray[np.int8],
-    scratch: Array,
-    table: Array,
-    mean: Array,
-    scale: Array,
+    scratch: Doubles,
+    table: Doubles,
+    mean: Doubles,
+    scale: Doubles,
     words: NDArray[np.uint32],
     state: NDArray[np.uint64],
 ) -> bool:

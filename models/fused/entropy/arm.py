@@ -6,14 +6,12 @@ Contexts, hidden layers and Laplace arithmetic live in blocks of BLOCK pixels an
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from givre.models.compiled.kernel import compiled
+from givre.models.compiled.types import FLAGS, Floats, Integers
 from givre.models.fused.entropy.laplace import block_bits, block_bits_and_gradient
 from givre.models.fused.entropy.products import (
     BLOCK,
-    FLAGS,
-    Floats,
     add_correlation,
     add_correlation_of_2,
     add_product_to_2,
@@ -21,8 +19,6 @@ from givre.models.fused.entropy.products import (
     product,
     product_from_2,
 )
-
-Integers = NDArray[np.int64]
 
 MARGIN = 4
 """Zeros above, to the left and to the right of a grid: the farthest neighbour."""

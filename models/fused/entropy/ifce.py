@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 
 from givre.models.compiled.kernel import compiled
-from givre.models.fused.entropy.arm import MARGIN, Integers
-from givre.models.fused.entropy.products import FLAGS, Floats
+from givre.models.compiled.types import FLAGS, Floats, Integers
+from givre.models.fused.entropy.arm import MARGIN
 
 _ZERO = np.float32(0)
 

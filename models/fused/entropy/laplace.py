@@ -11,8 +11,9 @@ import numpy as np
 
 from givre.models.arm import LOG_SCALE_LIMIT, LOG_SCALE_SHIFT, MAX_BITS
 from givre.models.compiled.kernel import compiled
+from givre.models.compiled.types import FLAGS, Floats
 from givre.models.compiled.vector_math import exp, log2
-from givre.models.fused.entropy.products import BLOCK, FLAGS, Floats
+from givre.models.fused.entropy.products import BLOCK
 
 _SHIFT = np.float32(LOG_SCALE_SHIFT)
 _LIMIT = np.float32(LOG_SCALE_LIMIT)

@@ -11,8 +11,9 @@ import numpy as np
 from givre.models.architecture import Architecture
 from givre.models.compiled.buffers import Buffers
 from givre.models.compiled.pool import chunks
-from givre.models.fused.entropy.arm import MARGIN, Integers
-from givre.models.fused.entropy.products import BLOCK, GROUP, Floats
+from givre.models.compiled.types import Floats, Integers
+from givre.models.fused.entropy.arm import MARGIN
+from givre.models.fused.entropy.products import BLOCK, GROUP
 from givre.models.geometry import Grid, context_offsets
 
 _HALF_BLOCK = BLOCK // 2

@@ -13,9 +13,9 @@ import numpy as np
 from givre.models.architecture import Architecture
 from givre.models.compiled.buffers import Buffers
 from givre.models.compiled.pool import run_tasks, share
+from givre.models.compiled.types import Floats
 from givre.models.fused.entropy.arm import arm_rate
 from givre.models.fused.entropy.layout import ArmWeights, arm_weights
-from givre.models.fused.entropy.products import Floats
 from givre.models.fused.entropy.tasks import (
     RateTasks,
     arm_tasks,

@@ -7,9 +7,9 @@ A block is a flat float32 array that holds rows of BLOCK pixels, one row a featu
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from givre.models.compiled.kernel import compiled
+from givre.models.compiled.types import FLAGS, Floats
 
 BLOCK = 64
 """Pixels in a block."""
@@ -21,10 +21,6 @@ Loops count groups: an index that steps by 4 might be negative for all the compi
 check for that would keep the inner loop scalar.
 """
 
-FLAGS = frozenset({"reassoc", "contract", "nsz", "arcp"})
-"""Sums may be reordered, but a fit that diverges must still show NaN and infinity."""
-
-Floats = NDArray[np.float32]
 
 _ZERO = np.float32(0)
 

@@ -13,6 +13,7 @@ from torch.autograd.function import once_differentiable
 from givre.models.architecture import Architecture
 from givre.models.codec_model import CodecModel
 from givre.models.compiled.buffers import Buffers
+from givre.models.compiled.types import Floats
 from givre.models.fused.entropy.passes import (
     EntropyModel,
     RateGradient,
@@ -22,7 +23,6 @@ from givre.models.fused.entropy.passes import (
     rate,
     rate_gradient,
 )
-from givre.models.fused.entropy.products import Floats
 from givre.models.fused.module_parameters import ParameterArrays, parameters_of
 from givre.models.geometry import Grid
 

@@ -10,20 +10,19 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
 from givre.models.architecture import Architecture
 from givre.models.compiled.kernel import compiled
 from givre.models.compiled.pool import join, parts_of
 from givre.models.compiled.tickets import Parts, Tickets, next_ticket
-from givre.models.fused.entropy.arm import MARGIN, Integers, arm_rate_and_gradient
+from givre.models.compiled.types import FLAGS, Doubles, Floats, Integers
+from givre.models.fused.entropy.arm import MARGIN, arm_rate_and_gradient
 from givre.models.fused.entropy.ifce import (
     collect_gradient,
     extract_feature,
     extract_feature_backward,
 )
 from givre.models.fused.entropy.layout import GridPlace, Layout, layout
-from givre.models.fused.entropy.products import FLAGS, Floats
 from givre.models.geometry import Grid
 
 _BATCH = 1 << 13
@@ -34,8 +33,6 @@ _COLLECTED = 1 << 15
 
 _FEATURE_BATCH = 1 << 15
 """Samples of feature maps that a batch of features has at least."""
-
-Doubles = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from givre.models.compiled import pool
-from givre.models.fused.latents.noise import Floats, Words
-from givre.models.fused.latents.update import Ints, latent_pass
+from givre.models.compiled.types import Floats, Integers, Words
+from givre.models.fused.latents.update import latent_pass
 from givre.models.latents import ADAM_BETAS, ADAM_EPS, ProxySettings
 from givre.models.noise import NOISE_BLOCK, noise_key
 
@@ -179,7 +179,7 @@ def _constants(settings: ProxySettings | None) -> Floats:
     return np.array([settings.gain, sharpness, height, settings.noise], np.float32)
 
 
-def _tasks(shapes: Shapes) -> Ints:
+def _tasks(shapes: Shapes) -> Integers:
     """Tasks of `latent_pass`: parts of grids."""
     rows, start = [], 0
     for grid, shape in enumerate(shapes):

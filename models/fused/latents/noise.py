@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from givre.models.compiled.kernel import compiled
+from givre.models.compiled.types import Floats, Words
 from givre.models.compiled.vector_math import cos_turns, log2, sin_turns
 from givre.models.noise import NOISE_BLOCK, noise_key
-
-Floats = NDArray[np.float32]
-Words = NDArray[np.uint32]
 
 _BLOCK = NOISE_BLOCK
 _PAIRS = NOISE_BLOCK // 2

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from givre.models.compiled.kernel import compiled
 from givre.models.compiled.tickets import Parts, Tickets, next_ticket
+from givre.models.compiled.types import Floats, Integers, Words
 from givre.models.compiled.vector_math import exp2, tanh
-from givre.models.fused.latents.noise import Floats, Words, fill_normal
+from givre.models.fused.latents.noise import fill_normal
 from givre.models.noise import NOISE_BLOCK
-
-Ints = NDArray[np.int64]
 
 _BLOCK = NOISE_BLOCK
 _CONTRACT = frozenset({"contract"})
@@ -77,7 +75,7 @@ def _adam(
 def latent_pass(
     tickets: Tickets,
     parts: Parts,
-    tasks: Ints,
+    tasks: Integers,
     u: Floats,
     mean: Floats,
     square: Floats,

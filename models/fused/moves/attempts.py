@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from givre.models.compiled.kernel import compiled
+from givre.models.compiled.types import FLAGS, Doubles, Floats, Integers
 from givre.models.fused.moves.distortion import (
     add_response,
     change_of_error,
@@ -23,13 +24,11 @@ from givre.models.fused.moves.rate import (
     ROWS,
     START,
     WIDTH,
-    Integers,
     change_of_bits,
     count_bits,
     keep_bits,
     shift_latent,
 )
-from givre.models.fused.synthesis.products import FLAGS, Doubles, Floats
 from givre.models.geometry import LATENT_MAX, LATENT_MIN
 
 _LOWEST, _HIGHEST = LATENT_MIN, LATENT_MAX

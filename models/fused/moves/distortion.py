@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 
 from givre.models.compiled.kernel import compiled
-from givre.models.fused.moves.rate import LANES, Integers, add_lanes, fill_lanes
-from givre.models.fused.synthesis.products import FLAGS, Floats
+from givre.models.compiled.types import FLAGS, Floats, Integers
+from givre.models.fused.moves.rate import LANES, add_lanes, fill_lanes
 
 _ZERO = np.float32(0)
 _ONE = np.float32(1)

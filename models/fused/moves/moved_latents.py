@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from givre.models.codec_model import CodecModel
+from givre.models.compiled.types import Doubles, Floats, Integers
 from givre.models.fused.module_parameters import parameters_of
 from givre.models.fused.moves.attempts import count_all_bits, make_picture, try_moves
 from givre.models.fused.moves.rate import (
@@ -20,11 +21,9 @@ from givre.models.fused.moves.rate import (
     ROWS,
     START,
     WIDTH,
-    Integers,
 )
 from givre.models.fused.moves.responses import axis_responses, joined
 from givre.models.fused.synthesis.pixel_network import pixel_weights
-from givre.models.fused.synthesis.products import Doubles, Floats
 from givre.models.ifce import feature_maps
 
 

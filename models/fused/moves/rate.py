@@ -7,13 +7,10 @@ finer grids. The kernels change it in place and count the bits of these again, 1
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from givre.models.compiled.kernel import compiled
+from givre.models.compiled.types import FLAGS, Floats, Integers
 from givre.models.fused.entropy.laplace import latent_bits
-from givre.models.fused.synthesis.products import FLAGS, Floats
-
-Integers = NDArray[np.int64]
 
 LANES = 16
 """Latents, or pixels, that go through a network together."""

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from givre.models.fused.moves.rate import Integers
-from givre.models.fused.synthesis.products import Doubles, Floats
+from givre.models.compiled.types import Doubles, Floats, Integers
 
 _NEGLIGIBLE = 1e-3
 """Part of a response's largest value below which its tails are cut off."""

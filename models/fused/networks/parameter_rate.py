@@ -1,18 +1,15 @@
 """The kernel that finds the slope of the parameters' rate in one call.
 
-What it computes is in `givre.coder.fitting.parameter_rate`, in torch: a dozen operations on some thousand
-numbers, each of which takes longer to call than to do.
+What it computes is in `givre.coder.fitting.parameter_rate`, in torch: a dozen operations on some
+thousand numbers, each of which takes longer to call than to do.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from givre.models.compiled.kernel import compiled
-
-Floats = NDArray[np.float32]
-Ints = NDArray[np.int64]
+from givre.models.compiled.types import Floats, Integers
 
 
 @compiled(
@@ -20,7 +17,7 @@ Ints = NDArray[np.int64]
     " float32[::1])"
 )
 def difference_slope(
-    groups: Ints, counts: Floats, values: Floats, origin: Floats, weight: np.float32,
+    groups: Integers, counts: Floats, values: Floats, origin: Floats, weight: np.float32,
     floor: np.float32, smoothness: np.float32, slope: Floats,
 ) -> None:  # fmt: skip
     """Slope of weight * n * ln(mean |d| + floor), summed over groups, where |d| is smoothed.

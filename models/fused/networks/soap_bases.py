@@ -8,7 +8,8 @@ from __future__ import annotations
 import numpy as np
 
 from givre.models.compiled.kernel import compiled
-from givre.models.fused.networks.soap_step import FLAGS, Doubles, Floats, Ints, matrix_at
+from givre.models.compiled.types import FLAGS, Doubles, Floats, Integers
+from givre.models.fused.networks.soap_step import matrix_at
 
 _ZERO = 0.0
 
@@ -58,7 +59,7 @@ def _orthogonalise(columns: Doubles) -> Doubles:
 
 
 @compiled()
-def _by_size(values: Doubles) -> Ints:
+def _by_size(values: Doubles) -> Integers:
     """Indices of the values, largest first; `np.argsort` would be code outside of the kernel."""
     order = np.arange(values.shape[0])
     for i in range(1, values.shape[0]):
@@ -70,7 +71,7 @@ def _by_size(values: Doubles) -> Ints:
 
 
 @compiled(fastmath=FLAGS)
-def _renew(factor: Floats, basis: Floats) -> Ints:
+def _renew(factor: Floats, basis: Floats) -> Integers:
     """One power iteration of a basis, then QR.
 
     Args:
@@ -100,7 +101,7 @@ def _renew(factor: Floats, basis: Floats) -> Ints:
 
 
 @compiled("void(int64[:, ::1], float32[::1])", fastmath=FLAGS)
-def renew_bases(table: Ints, state: Floats) -> None:
+def renew_bases(table: Integers, state: Floats) -> None:
     """Renew the bases of all matrices; the second moments, which live in them, follow their order.
 
     Args:

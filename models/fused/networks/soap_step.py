@@ -7,16 +7,9 @@ calls that it makes, some three hundred.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from givre.models.compiled.kernel import compiled
-
-FLAGS = frozenset({"reassoc", "contract", "nsz", "arcp"})
-"""Sums may be reordered, but a fit that diverges must still show NaN and infinity."""
-
-Floats = NDArray[np.float32]
-Doubles = NDArray[np.float64]
-Ints = NDArray[np.int64]
+from givre.models.compiled.types import FLAGS, Doubles, Floats, Integers
 
 CLIP_EPSILON = 1e-6
 """Added to the norm of a gradient before it is clipped, as in torch's `clip_grad_norm_`."""
@@ -129,7 +122,7 @@ def _rotate_back(x: Floats, row_basis: Floats, column_basis: Floats, spare: Floa
     fastmath=FLAGS,
 )
 def soap_step(
-    table: Ints, parameters: Floats, gradients: Floats, state: Floats, constants: Doubles
+    table: Integers, parameters: Floats, gradients: Floats, state: Floats, constants: Doubles
 ) -> None:
     """Clip the gradient, update the parameters and all running means.
 

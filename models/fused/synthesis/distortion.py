@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from givre.models.compiled.buffers import Buffers
+from givre.models.compiled.types import Floats
 from givre.models.fused.module_parameters import arrays_of, parameters_of
 from givre.models.fused.synthesis.passes import SynthesisPasses, squared_error
-from givre.models.fused.synthesis.products import Floats
 from givre.models.synthesis import Synthesis
 
 

@@ -13,13 +13,14 @@ import numpy as np
 from givre.models.compiled import pool
 from givre.models.compiled.buffers import Buffers
 from givre.models.compiled.tickets import Parts
+from givre.models.compiled.types import Doubles, Floats
 from givre.models.fused.synthesis.pixel_network import (
     PixelWeights,
     pixel_backward,
     pixel_forward,
     pixel_weights,
 )
-from givre.models.fused.synthesis.products import BLOCK, Doubles, Floats
+from givre.models.fused.synthesis.products import BLOCK
 from givre.models.fused.synthesis.residual_adjoint import residual_backward
 from givre.models.fused.synthesis.residual_layers import (
     error_gradient,

@@ -13,11 +13,9 @@ import numpy as np
 
 from givre.models.compiled.kernel import compiled
 from givre.models.compiled.tickets import Parts, Tickets, next_ticket
+from givre.models.compiled.types import FLAGS, Doubles, Floats
 from givre.models.fused.synthesis.products import (
     BLOCK,
-    FLAGS,
-    Doubles,
-    Floats,
     add_product_of_4,
     correlate,
     load_block,

@@ -6,9 +6,9 @@ A block is a flat float32 array that holds rows of BLOCK pixels, one row a featu
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from givre.models.compiled.kernel import compiled
+from givre.models.compiled.types import FLAGS, Doubles, Floats
 
 BLOCK = 128
 """Pixels in a block: the longer, the fewer sums over its pixels for the weights' gradients.
@@ -16,11 +16,6 @@ BLOCK = 128
 The block of hidden features must stay in the first-level cache.
 """
 
-FLAGS = frozenset({"reassoc", "contract", "nsz", "arcp"})
-"""Sums may be reordered, but a fit that diverges must still show NaN and infinity."""
-
-Floats = NDArray[np.float32]
-Doubles = NDArray[np.float64]
 
 _ZERO = np.float32(0)
 _INFINITY = np.float32(np.inf)

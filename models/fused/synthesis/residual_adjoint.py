@@ -10,7 +10,7 @@ import numpy as np
 
 from givre.models.compiled.kernel import compiled
 from givre.models.compiled.tickets import Parts, Tickets, next_ticket
-from givre.models.fused.synthesis.products import FLAGS, Doubles, Floats
+from givre.models.compiled.types import FLAGS, Doubles, Floats
 from givre.models.fused.synthesis.residual_layers import Ring, add_filtered, put_row
 
 _ZERO = np.float32(0)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from givre.models.compiled.kernel import compiled
 from givre.models.compiled.tickets import Parts, Tickets, next_ticket
-from givre.models.fused.synthesis.products import FLAGS, Doubles, Floats
+from givre.models.compiled.types import FLAGS, Doubles, Floats
 
 Ring = NDArray[np.float32]
 """(C, 3, W + 2): row y of a plane is at y % 3."""

@@ -13,6 +13,7 @@ from math import prod
 import numpy as np
 
 from givre.models.compiled.kernel import compiled
+from givre.models.compiled.types import Doubles, Floats, Integers
 from givre.models.fused.upsampling.plane_filters import (
     BLOCK_ROWS,
     double_planes,
@@ -20,7 +21,6 @@ from givre.models.fused.upsampling.plane_filters import (
     sharpen_planes,
     sharpen_planes_adjoint,
 )
-from givre.models.fused.upsampling.row_filters import Doubles, Floats, Ints
 from givre.models.fused.upsampling.taps import FilterGradients, Filters
 
 Shape = tuple[int, ...]
@@ -29,7 +29,7 @@ _NOTHING = np.empty(0, np.float32)
 
 
 @lru_cache(maxsize=16)
-def stage_table(shapes: tuple[Shape, ...], n_transposed: int, n_preconcat: int) -> Ints:
+def stage_table(shapes: tuple[Shape, ...], n_transposed: int, n_preconcat: int) -> Integers:
     """Where the planes of some stages lie.
 
     The first flat buffer holds what the stages carry on: the coarsest latents, then every stage's
@@ -65,7 +65,7 @@ def _planes(flat: Floats, start: int, n: int, height: int, width: int) -> Floats
 
 @compiled("void(int64[:, ::1], float32[::1], float32[::1], float32[:, ::1], float32[:, ::1])")
 def coarse_forward(
-    table: Ints, fresh: Floats, carried: Floats, transposed: Floats, preconcat: Floats
+    table: Integers, fresh: Floats, carried: Floats, transposed: Floats, preconcat: Floats
 ) -> None:
     """Compute every stage's result.
 
@@ -95,7 +95,7 @@ def coarse_forward(
     " float32[:, ::1], float32[:, ::1], float64[:, ::1], float64[:, ::1])"
 )
 def coarse_adjoint(
-    table: Ints,
+    table: Integers,
     fresh: Floats,
     carried: Floats,
     grad_fresh: Floats,

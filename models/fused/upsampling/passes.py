@@ -14,9 +14,9 @@ import numpy as np
 from givre.models.compiled.buffers import Buffers
 from givre.models.compiled.pool import chunks, parts_of, share
 from givre.models.compiled.tickets import Parts
+from givre.models.compiled.types import Doubles, Floats
 from givre.models.fused.upsampling.coarse_stages import CoarseStages
 from givre.models.fused.upsampling.plane_filters import BLOCK_ROWS, n_items
-from givre.models.fused.upsampling.row_filters import Doubles, Floats
 from givre.models.fused.upsampling.stages import stage_adjoint, stage_forward
 from givre.models.fused.upsampling.taps import FilterGradients, whole_filters
 

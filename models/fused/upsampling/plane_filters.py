@@ -15,10 +15,8 @@ from __future__ import annotations
 import numpy as np
 
 from givre.models.compiled.kernel import compiled
+from givre.models.compiled.types import FLAGS, Doubles, Floats
 from givre.models.fused.upsampling.row_filters import (
-    FLAGS,
-    Doubles,
-    Floats,
     combine_rows,
     correlate_rows,
     correlate_shifts,

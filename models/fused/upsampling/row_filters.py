@@ -8,22 +8,15 @@ and contiguous.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from givre.models.compiled.kernel import compiled
-
-FLAGS = frozenset({"reassoc", "contract", "nsz", "arcp"})
-"""Sums may be reordered, but a fit that diverges must still show NaN and infinity."""
-
-Floats = NDArray[np.float32]
-Doubles = NDArray[np.float64]
-Ints = NDArray[np.int64]
+from givre.models.compiled.types import FLAGS, Doubles, Floats, Integers
 
 _ZERO = np.float32(0)
 
 
 @compiled(fastmath=FLAGS)
-def combine_rows(out: Floats, rows: Floats, index: Ints, weights: Floats) -> None:
+def combine_rows(out: Floats, rows: Floats, index: Integers, weights: Floats) -> None:
     """Set out[x] to the sum over t of weights[t] * rows[index[t], x]."""
     width = out.shape[0]
     for t in range(0, weights.shape[0], 4):
@@ -38,7 +31,7 @@ def combine_rows(out: Floats, rows: Floats, index: Ints, weights: Floats) -> Non
 
 
 @compiled(fastmath=FLAGS)
-def correlate_rows(sums: Doubles, stride: int, g: Floats, rows: Floats, index: Ints) -> None:
+def correlate_rows(sums: Doubles, stride: int, g: Floats, rows: Floats, index: Integers) -> None:
     """Add to sums[stride * t] the inner product of g and rows[index[t]], for every t."""
     for t in range(0, index.shape[0], 4):
         r0, r1, r2, r3 = rows[index[t]], rows[index[t + 1]], rows[index[t + 2]], rows[index[t + 3]]
@@ -124,7 +117,7 @@ def fold_row(out: Floats, extended: Floats, before: int) -> None:
 
 @compiled()
 def gather_row(
-    i: int, n_low: int, n_high: int, step: int, taps: Floats, index: Ints, weights: Floats
+    i: int, n_low: int, n_high: int, step: int, taps: Floats, index: Integers, weights: Floats
 ) -> None:
     """Find which rows low-resolution row i collects in the adjoint, and with which weights.
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from givre.models.compiled.kernel import compiled
 from givre.models.compiled.tickets import Parts, Tickets, next_ticket
+from givre.models.compiled.types import FLAGS, Doubles, Floats
 from givre.models.fused.upsampling.plane_filters import (
     double_planes,
     double_planes_adjoint,
     sharpen_planes,
     sharpen_planes_adjoint,
 )
-from givre.models.fused.upsampling.row_filters import FLAGS, Doubles, Floats
 
 
 @compiled(

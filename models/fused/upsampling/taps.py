@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from givre.models.fused.upsampling.row_filters import Doubles, Floats
+from givre.models.compiled.types import Doubles, Floats
 
 
 @dataclass(frozen=True)

@@ -23,19 +23,19 @@ from givre.coder.fitting.schedule import Recipe, learning_left, plan_step
 from givre.coder.fitting.settings import FitSettings
 from givre.coder.fitting.trainer import Trainer
 from givre.coder.psnr import mean_squared_error, psnr_db
-from givre.coder.rate_control.lmbda_response import QualityResponse, RateResponse, susceptibility
-from givre.coder.rate_control.rate_control import (
+from givre.coder.rate_control.correction import (
     CHECKS,
     LMBDA_HIGHEST,
     LMBDA_LOWEST,
     REWINDS,
-    Goal,
     Probe,
     Search,
     Steering,
     at_limit,
     first_lmbda,
 )
+from givre.coder.rate_control.goal import Goal
+from givre.coder.rate_control.lmbda_response import QualityResponse, RateResponse, susceptibility
 from givre.coder.rate_control.targeted_encode import encode_to_goal
 from givre.errors import CollapseError, TargetError, UsageError
 from givre.scripts.main import main

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from places import CONFORMANCE
 
 import givre
 from givre.bitstream.container import unpack
@@ -32,14 +33,13 @@ from givre.models.exact.wavefront import waves
 from givre.models.geometry import wavefront_step
 from givre.scripts.main import main
 
-FOLDER = Path(__file__).parent / "conformance"
-STREAMS = sorted(path.stem for path in FOLDER.glob("*.givre"))
+STREAMS = sorted(path.stem for path in CONFORMANCE.glob("*.givre"))
 SOME_STREAMS = ["custom-30x22", "fitted-hop-32x24x3", "random-vhop-25x25x4", "random-hop-1x5x1"]
 FITTED = "fitted-lop-32x24x4"
 
 
 def stream(name: str) -> bytes:
-    return (FOLDER / f"{name}.givre").read_bytes()
+    return (CONFORMANCE / f"{name}.givre").read_bytes()
 
 
 def inspect(name: str) -> Inspection:
@@ -212,7 +212,7 @@ def test_numbers(fitted: Inspection) -> None:
 
 
 def test_the_public_function_takes_bytes_and_paths(tmp_path: Path) -> None:
-    from_path = givre.inspect(FOLDER / f"{FITTED}.givre")
+    from_path = givre.inspect(CONFORMANCE / f"{FITTED}.givre")
     assert from_path.numbers() == givre.inspect(bytearray(stream(FITTED)), threads=1).numbers()
     with pytest.raises(LimitError):
         givre.inspect(stream(FITTED), max_pixels=32 * 24 - 1)
@@ -225,7 +225,7 @@ def test_the_public_function_takes_bytes_and_paths(tmp_path: Path) -> None:
 
 
 def test_neither_torch_nor_matplotlib_is_loaded(tmp_path: Path) -> None:
-    path = str(FOLDER / f"{FITTED}.givre")
+    path = str(CONFORMANCE / f"{FITTED}.givre")
     lines = (
         "import givre, sys",
         f"givre.inspect({path!r}).numbers()",
@@ -349,7 +349,7 @@ def test_command_prints_tables(file: Path, capsys: pytest.CaptureFixture[str]) -
 def test_command_writes_a_measure_that_there_is_none_of_as_null(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = str(FOLDER / "constant-11x9.givre")
+    path = str(CONFORMANCE / "constant-11x9.givre")
     assert main(["inspect", path, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["stages"][0]["image_rejection_db"] is None
     assert main(["inspect", path]) == 0

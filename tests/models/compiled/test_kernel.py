@@ -51,7 +51,7 @@ SUMS = """
 import numpy as np
 from givre.models.compiled.kernel import compiled
 from givre.models.compiled.tickets import next_ticket
-from givre.models.fused.synthesis.products import BLOCK, FLAGS, correlate
+from givre.models.fused.synthesis.products import (BLOCK, correlate)
 @compiled("void(float32[::1], float32[::1], int64, float64[::1])", fastmath=FLAGS)
 def sums_of(left, right, n_right, sums):
     correlate(left, right, n_right, sums)

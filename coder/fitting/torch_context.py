@@ -1,4 +1,4 @@
-"""What a caller may have changed in torch, as a fit needs it; it is put back afterwards."""
+"""What a fit needs of torch's process-wide settings; they are put back afterwards."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 import torch
+
+from givre.coder.fitting.settings import resolve_threads
 
 
 @contextmanager
@@ -28,3 +30,14 @@ def torch_as_shipped() -> Iterator[None]:
             yield
         finally:
             torch.set_default_dtype(dtype)
+
+
+@contextmanager
+def torch_threads(threads: int) -> Iterator[None]:
+    """Let torch use `threads` threads (0 for all cores) inside the block."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(resolve_threads(threads))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

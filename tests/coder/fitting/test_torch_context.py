@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import givre
-from givre.coder.fitting.torch_state import torch_as_shipped
+from givre.coder.fitting.torch_context import torch_as_shipped
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from places import DEMO_IMAGE
 from torch import Tensor
 
 import givre
@@ -59,8 +60,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(scope="module")
 def photo() -> Samples:
-    path = Path(__file__).parents[1] / "docs" / "images" / "demo.png"
-    return np.ascontiguousarray(load_samples(path)[100:228, 60:188])
+    return np.ascontiguousarray(load_samples(DEMO_IMAGE)[100:228, 60:188])
 
 
 def ramp(width: int, height: int, channels: int = 3) -> Samples:

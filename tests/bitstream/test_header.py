@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from givre.bitstream.header import MAX_SIDE, Header, architecture_name, read_header, write_header
+from givre.bitstream.header import MAX_SIDE, Header, read_header, write_header
 from givre.bitstream.varint import ByteReader, encode_varint
 from givre.errors import (
     BitstreamError,
@@ -16,7 +16,7 @@ from givre.errors import (
     UnsupportedError,
     UsageError,
 )
-from givre.models.architecture import NAMED_POINTS, Architecture, default_grids
+from givre.models.architecture import NAMED_POINTS, Architecture, architecture_name, default_grids
 
 HEADER = Header(
     width=768,

@@ -6,13 +6,13 @@ import json
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from places import ROOT
 
 from givre.models.filters.spectrum import image_rejection_db, mirrored
 
-DOCS = Path(__file__).parents[1] / "docs"
+DOCS = ROOT / "docs"
 PAGE = (DOCS / "UPSAMPLING.md").read_text(encoding="utf-8")
 BLOCK = re.compile(r"<!-- begin ([\w-]+) -->\n(.*?)\n<!-- end \1 -->", re.DOTALL)
 FITTED = {"fit", "learned", "preconcat"}

@@ -5,17 +5,17 @@ from __future__ import annotations
 import sys
 from itertools import pairwise
 from math import exp, inf, isnan, log, log10, nan
-from pathlib import Path
 from random import Random
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from places import ROOT
 from scipy.integrate import quad
 from scipy.interpolate import PchipInterpolator
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+sys.path.insert(0, str(ROOT / "benchmarks"))
 
 from bd_rate import (
     Curve,

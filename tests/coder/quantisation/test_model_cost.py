@@ -10,7 +10,7 @@ import torch
 from model_cases import lively_model
 from torch import Tensor
 
-from givre.coder.fitting.torch_threads import torch_threads
+from givre.coder.fitting.torch_context import torch_threads
 from givre.coder.quantisation.model_cost import DecoderCost, Doubles
 from givre.models.architecture import NAMED_POINTS
 from givre.models.codec_model import CodecModel

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from places import DEMO_IMAGE
 from torch import Tensor, nn
 
 from givre.bitstream.parameters import (
@@ -26,7 +26,7 @@ from givre.coder.fitting.checkpoint import Fit
 from givre.coder.fitting.normalisation import make_target
 from givre.coder.fitting.overfit import overfit
 from givre.coder.fitting.settings import FitSettings
-from givre.coder.fitting.torch_threads import torch_threads
+from givre.coder.fitting.torch_context import torch_threads
 from givre.coder.quantisation.model_cost import DecoderCost, Doubles
 from givre.coder.quantisation.parameters import quantise_parameters
 from givre.coder.quantisation.step_search import EMPTY, Choice, Group, choose_integers
@@ -214,8 +214,7 @@ class Quantised:
 
 @pytest.fixture(scope="module", params=[None, 0], ids=["prior", "no prior"])
 def short_fit(request: pytest.FixtureRequest) -> Quantised:
-    path = Path(__file__).parents[1] / "docs" / "images" / "demo.png"
-    samples = np.ascontiguousarray(load_samples(path)[120:144, 80:112])
+    samples = np.ascontiguousarray(load_samples(DEMO_IMAGE)[120:144, 80:112])
     settings = FitSettings(lmbda=1e-4, steps=30, complexity="lop", threads=1, prior=request.param)
     with torch_threads(1):
         fit = overfit(samples, settings)

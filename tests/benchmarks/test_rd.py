@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from places import ROOT
 
 import givre
 from givre.coder.files.images import load_samples
@@ -19,7 +20,7 @@ from givre.coder.fitting.checkpoint import image_digest
 from givre.coder.fitting.choices import FitChoices
 from givre.coder.fitting.settings import FitSettings
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+sys.path.insert(0, str(ROOT / "benchmarks"))
 
 import rd
 from anchors import (

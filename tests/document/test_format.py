@@ -6,9 +6,9 @@ import re
 import subprocess
 import sys
 from hashlib import sha256
-from pathlib import Path
 
 import pytest
+from places import ROOT
 
 from givre.bitstream.header import MAGIC, VERSION
 from givre.bitstream.priors import PRIOR_HASHES
@@ -18,7 +18,6 @@ from givre.models.architecture import NAMED_POINTS, default_grids, group_names, 
 from givre.models.exact.arithmetic import max_sum_bits
 from givre.models.geometry import context_offsets, wavefront_step
 
-ROOT = Path(__file__).parents[1]
 DOCUMENT = (ROOT / "docs" / "FORMAT.md").read_text(encoding="utf-8")
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from givre.coder.fitting.fit_kernels import REFERENCE, Kernels, choose_kernels
 from givre.coder.fitting.normalisation import Target, make_target
-from givre.coder.fitting.torch_threads import torch_threads
+from givre.coder.fitting.torch_context import torch_threads
 from givre.coder.quantisation import curvature
 from givre.coder.quantisation.curvature import (
     distortion_curvature,
