@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from hashlib import sha256
 from types import CodeType, FunctionType
 from typing import Any, Generic, ParamSpec, TypeVar, cast
+
+from givre.models.compiled.signatures import is_named_tuple, numba_signature, signature_text
 
 _log = logging.getLogger(__name__)
 _lock = threading.RLock()
@@ -41,7 +43,7 @@ class Compiled(Generic[P, R]):
     def __init__(
         self,
         function: Callable[P, R],
-        signatures: tuple[str, ...],
+        is_kernel: bool,
         fastmath: Fastmath,
         inline: str,
     ) -> None:
@@ -49,7 +51,7 @@ class Compiled(Generic[P, R]):
         self.__name__ = function.__name__
         self.__module__ = function.__module__
         self.__wrapped__ = function
-        self._signatures = signatures
+        self.is_kernel = is_kernel
         self._options: dict[str, Any] = {
             "nogil": True,
             "boundscheck": False,
@@ -85,10 +87,13 @@ class Compiled(Generic[P, R]):
     def digest(self) -> str:
         """Short hash of everything outside the function that its machine code depends on."""
         options = {**self._options, "fastmath": sorted(map(str, self._flags()))}
-        parts: list[object] = [self._signatures, sorted(options.items()), sorted(_AS_PART.items())]
+        signature = signature_text(self.__wrapped__) if self.is_kernel else None
+        parts: list[object] = [signature, sorted(options.items()), sorted(_AS_PART.items())]
         for name, value in _globals_read(self.__wrapped__).items():
             if isinstance(value, Compiled):
                 parts.append((name, value.digest(), *_content(_code(value.__wrapped__))))
+            elif is_named_tuple(value):
+                parts.append((name, getattr(value, "_fields", ())))
             else:
                 parts.append((name, repr(value)))
         return sha256(repr(parts).encode()).hexdigest()[:12]
@@ -99,7 +104,7 @@ class Compiled(Generic[P, R]):
 
     def _build(self) -> Callable[P, R]:
         function = self._linked_function()
-        if not self._signatures:  # called from Python all the same
+        if not self.is_kernel:  # called from Python all the same
             return self._compile(function, cache=False)
         try:
             return self._compile(function, cache=True)
@@ -114,10 +119,9 @@ class Compiled(Generic[P, R]):
         from numba.core import event
 
         dispatcher = numba.njit(cache=cache, **self._options)(function)
-        if self._signatures:
+        if self.is_kernel:
             with event.install_listener("numba:compile", _announcement(event.Listener)):
-                for signature in self._signatures:
-                    dispatcher.compile(signature)
+                dispatcher.compile(numba_signature(self.__wrapped__))
             dispatcher.disable_compile()
         return cast("Callable[P, R]", dispatcher)
 
@@ -152,7 +156,7 @@ class Intrinsic(Compiled[P, R]):
     """
 
     def __init__(self, function: Callable[P, R]) -> None:
-        super().__init__(function, (), fastmath=False, inline="never")
+        super().__init__(function, is_kernel=False, fastmath=False, inline="never")
 
     def part(self) -> Callable[P, R]:
         """Return what the kernels that use it are compiled with."""
@@ -164,29 +168,39 @@ class Intrinsic(Compiled[P, R]):
             return self._part
 
 
-def compiled(
-    signature: str | Sequence[str] | None = None,
-    *,
-    fastmath: Fastmath = False,
-    inline: str = "never",
-) -> Callable[[Callable[P, R]], Compiled[P, R]]:
-    """Decorator for a kernel in numba's subset of Python.
+def kernel(*, fastmath: Fastmath = False) -> Callable[[Callable[P, R]], Compiled[P, R]]:
+    """Decorator for a kernel that Python calls, in numba's subset of Python.
 
-    The kernel runs without the global interpreter lock, without bounds checks, and divides by
-    zero as NumPy does.
+    It runs without the global interpreter lock, without bounds checks, and divides by zero as
+    NumPy does. Its machine code is cached. It takes exactly the types of its annotations, which
+    `givre.models.compiled.signatures` lists.
 
     Args:
-        signature: numba signatures as text, as "void(float32[:, ::1], int64)": the only types
-            the kernel takes. None is for helpers that other kernels call; they take any types
-            and are not cached on their own.
+        fastmath: True, or a frozenset of LLVM flags, to let sums be reordered.
+    """
+
+    def decorate(function: Callable[P, R]) -> Compiled[P, R]:
+        return Compiled(function, is_kernel=True, fastmath=fastmath, inline="never")
+
+    return decorate
+
+
+def kernel_part(
+    *, fastmath: Fastmath = False, inline: str = "never"
+) -> Callable[[Callable[P, R]], Compiled[P, R]]:
+    """Decorator for a function that kernels call, and other such functions.
+
+    It takes any types that its code can work with, and becomes part of the machine code of every
+    kernel that calls it. Python may call it too, but it is compiled anew in each process then.
+
+    Args:
         fastmath: True, or a frozenset of LLVM flags, to let sums be reordered.
         inline: "always" pastes the function into its callers before types are inferred; LLVM
             inlines small functions anyhow.
     """
-    signatures = (signature,) if isinstance(signature, str) else tuple(signature or ())
 
     def decorate(function: Callable[P, R]) -> Compiled[P, R]:
-        return Compiled(function, signatures, fastmath, inline)
+        return Compiled(function, is_kernel=False, fastmath=fastmath, inline=inline)
 
     return decorate
 
@@ -199,7 +213,8 @@ def _globals_read(function: Callable[..., object]) -> dict[str, object]:
     for name in sorted(_names(_code(function))):
         value = scope.get(name)
         # NumPy's scalars have no common base with float, but they have `dtype`.
-        if isinstance(value, kinds) or (hasattr(value, "dtype") and hasattr(value, "item")):
+        is_scalar = hasattr(value, "dtype") and hasattr(value, "item")
+        if isinstance(value, kinds) or is_scalar or is_named_tuple(value):
             found[name] = value
     return found
 

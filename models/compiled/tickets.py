@@ -17,15 +17,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, cast
 
-import numpy as np
-from numpy.typing import NDArray
-
 from givre.models.compiled.kernel import Intrinsic
+from givre.models.compiled.types import Integers1, Integers2
 
-Tickets = NDArray[np.int64]
+Tickets = Integers1
 """(1,), the next part to be taken: 0 at first."""
 
-Parts = NDArray[np.int64]
+Parts = Integers2
 """(n, 2), first item and end of the items of each part."""
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from givre.models.compiled.kernel import compiled
+from givre.models.compiled.kernel import kernel_part
 
 # Sums must not be reordered here: the range reductions rely on the order. Fused multiply-adds
 # are welcome.
@@ -74,7 +74,7 @@ _S3 = np.float32(-76.57498713)
 _S4 = np.float32(39.71088306)
 
 
-@compiled(fastmath=_CONTRACT)
+@kernel_part(fastmath=_CONTRACT)
 def exp2(x: np.float32) -> np.float32:
     """2 to the power x for -126 <= x <= 126; clamped to that range outside of it."""
     x = min(max(x, -_EXPONENT_LIMIT), _EXPONENT_LIMIT)
@@ -85,7 +85,7 @@ def exp2(x: np.float32) -> np.float32:
     return np.int32(np.float32(power).view(np.int32) + exponent).view(np.float32)
 
 
-@compiled(fastmath=_CONTRACT)
+@kernel_part(fastmath=_CONTRACT)
 def exp(x: np.float32) -> np.float32:
     """E to the power x for -87 <= x <= 87; clamped to that range outside of it."""
     x = min(max(x, -_EXP_LIMIT), _EXP_LIMIT)
@@ -97,7 +97,7 @@ def exp(x: np.float32) -> np.float32:
     return np.int32(np.float32(power).view(np.int32) + exponent).view(np.float32)
 
 
-@compiled(fastmath=_CONTRACT)
+@kernel_part(fastmath=_CONTRACT)
 def log2(x: np.float32) -> np.float32:
     """Logarithm to the base 2 of a normal positive x."""
     offset = np.int32(np.float32(x).view(np.int32) - _SQRT_HALF_BITS)
@@ -108,7 +108,7 @@ def log2(x: np.float32) -> np.float32:
     return np.float32(exponent) + f * series
 
 
-@compiled(fastmath=_CONTRACT)
+@kernel_part(fastmath=_CONTRACT)
 def tanh(x: np.float32) -> np.float32:
     """Hyperbolic tangent of any x."""
     u = x * x
@@ -118,7 +118,7 @@ def tanh(x: np.float32) -> np.float32:
     return small if magnitude < _TANH_SMALL else np.copysign(large, x)
 
 
-@compiled(fastmath=_CONTRACT)
+@kernel_part(fastmath=_CONTRACT)
 def sin_turns(x: np.float32) -> np.float32:
     """Sine of 2 pi x, for x in turns, |x| <= 1000; the error is relative to 1, not to the sine."""
     # Nearest half turn; what is left lies within a quarter turn and the half turns give the sign.
@@ -131,7 +131,7 @@ def sin_turns(x: np.float32) -> np.float32:
     return np.int32(np.float32(sine).view(np.int32) ^ sign).view(np.float32)
 
 
-@compiled(fastmath=_CONTRACT)
+@kernel_part(fastmath=_CONTRACT)
 def cos_turns(x: np.float32) -> np.float32:
     """Cosine of 2 pi x, for x in turns, |x| <= 1000; the error is relative to 1."""
     # Whole turns go first, while that loses nothing.

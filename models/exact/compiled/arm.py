@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from numpy.typing import NDArray
 
 from givre.models.architecture import Architecture
-from givre.models.compiled.kernel import compiled
-from givre.models.compiled.types import Doubles
+from givre.models.compiled.kernel import kernel, kernel_part
+from givre.models.compiled.types import Doubles, Doubles1, Doubles2, Doubles3, Integers2
 from givre.models.exact.arithmetic import (
     MEAN_BITS,
     MEAN_MAX,
@@ -55,7 +54,7 @@ def arm_scratch(arch: Architecture) -> Doubles:
     return np.zeros((3 * padded(arch.context_width) + 4) * BLOCK)
 
 
-@compiled(fastmath=EXACT)
+@kernel_part(fastmath=EXACT)
 def arm_block(packed: Doubles, n_hidden: int, width: int, scratch: Doubles, n: int) -> Doubles:
     """Run the ARM on the context at the start of `scratch`.
 
@@ -87,7 +86,7 @@ def arm_block(packed: Doubles, n_hidden: int, width: int, scratch: Doubles, n: i
     return out
 
 
-@compiled(fastmath=EXACT)
+@kernel_part(fastmath=EXACT)
 def store_prediction(
     out: Doubles, table: Doubles, mean: Doubles, scale: Doubles, first: int, n: int
 ) -> None:
@@ -101,19 +100,15 @@ def store_prediction(
         scales[p] = table[np.uintp(min(max(index, 0.0), N_SCALES - 1.0))]
 
 
-@compiled(
-    "void(float64[::1], int64, float64[::1], float64[:, ::1], float64[::1], float64[::1],"
-    " float64[::1])",
-    fastmath=EXACT,
-)
+@kernel(fastmath=EXACT)
 def arm_contexts(
-    packed: Doubles,
+    packed: Doubles1,
     n_hidden: int,
-    scratch: Doubles,
-    context: Doubles,
-    table: Doubles,
-    mean: Doubles,
-    scale: Doubles,
+    scratch: Doubles1,
+    context: Doubles2,
+    table: Doubles1,
+    mean: Doubles1,
+    scale: Doubles1,
 ) -> None:
     """Means (n,) and `table` at the scale indices (n,), from contexts (n, D)."""
     n_pixels, width = context.shape
@@ -126,12 +121,9 @@ def arm_contexts(
         store_prediction(out, table, mean, scale, first, n)
 
 
-@compiled(
-    "void(float64[::1], float64[::1], float64[::1], int64[:, ::1], float64[:, :, ::1])",
-    fastmath=EXACT,
-)
+@kernel(fastmath=EXACT)
 def mix_features(
-    weight: Doubles, bias: Doubles, latents: Doubles, geometry: NDArray[np.int64], out: Doubles
+    weight: Doubles1, bias: Doubles1, latents: Doubles1, geometry: Integers2, out: Doubles3
 ) -> None:
     """Inter-feature contexts of one grid.
 

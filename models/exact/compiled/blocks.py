@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from givre.models.compiled.kernel import compiled
+from givre.models.compiled.kernel import kernel_part
 from givre.models.compiled.types import Doubles
 from givre.models.exact.arithmetic import ACTIVATION_BITS, ACTIVATION_LIMIT
 
@@ -48,7 +48,7 @@ def padded_vector(bias: Doubles) -> Doubles:
     return vector
 
 
-@compiled(fastmath=EXACT)
+@kernel_part(fastmath=EXACT)
 def start_products(
     weight: Doubles, n_in: int, bias: Doubles, row: int, x: Doubles, y: Doubles, n: int
 ) -> None:
@@ -70,7 +70,7 @@ def start_products(
         out[3 * BLOCK + p] = d4 + d0 * x0 + d1 * x1 + d2 * x2 + d3 * x3
 
 
-@compiled(fastmath=EXACT)
+@kernel_part(fastmath=EXACT)
 def add_products(
     weight: Doubles, n_in: int, row: int, column: int, x: Doubles, y: Doubles, n: int
 ) -> None:
@@ -91,14 +91,14 @@ def add_products(
         out[3 * BLOCK + p] += d0 * x0 + d1 * x1 + d2 * x2 + d3 * x3
 
 
-@compiled(fastmath=EXACT)
+@kernel_part(fastmath=EXACT)
 def on_grid(value: float, low: float) -> float:
     """R(value), and at least `low`: -LIMIT, or 0 to apply a ReLU as well."""
     rounded = np.floor(value * UNIT + 0.5) * (1.0 / UNIT)
     return float(min(max(rounded, low), LIMIT))
 
 
-@compiled(fastmath=EXACT)
+@kernel_part(fastmath=EXACT)
 def finish_products(
     weight: Doubles, n_in: int, row: int, column: int, x: Doubles, y: Doubles, n: int, low: float
 ) -> None:
@@ -123,7 +123,7 @@ def finish_products(
         out[3 * BLOCK + p] = on_grid(y3, low)
 
 
-@compiled(fastmath=EXACT)
+@kernel_part(fastmath=EXACT)
 def affine(
     weight: Doubles, bias: Doubles, n_out: int, n_in: int, x: Doubles, y: Doubles, n: int
 ) -> None:
@@ -134,7 +134,7 @@ def affine(
             add_products(weight, n_in, row, column, x, y, n)
 
 
-@compiled(fastmath=EXACT)
+@kernel_part(fastmath=EXACT)
 def add_linear(weight: Doubles, n_out: int, n_in: int, x: Doubles, y: Doubles, n: int) -> None:
     """Y += W x for the first n pixels of a block; n_out and n_in are multiples of 4."""
     for row in range(0, n_out, 4):
@@ -142,7 +142,7 @@ def add_linear(weight: Doubles, n_out: int, n_in: int, x: Doubles, y: Doubles, n
             add_products(weight, n_in, row, column, x, y, n)
 
 
-@compiled(fastmath=EXACT)
+@kernel_part(fastmath=EXACT)
 def layer_on_grid(
     weight: Doubles,
     bias: Doubles,

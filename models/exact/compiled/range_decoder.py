@@ -9,10 +9,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
-from givre.models.compiled.kernel import compiled
-from givre.models.compiled.types import Doubles
+from givre.models.compiled.kernel import kernel, kernel_part
+from givre.models.compiled.types import Doubles1, LongWords1, Symbols1, Words1
 from givre.models.geometry import LATENT_MAX, LATENT_MIN
 
 TOTAL = 1 << 24
@@ -20,7 +19,7 @@ FREE = TOTAL - (LATENT_MAX - LATENT_MIN + 1)
 
 
 # No fastmath here: the counts are those of IEEE 754 arithmetic, operation by operation.
-@compiled()
+@kernel_part()
 def count(symbol: int, mean: float, scale: float) -> int:
     """C(symbol): of 2^24 counts, those of the smaller symbols."""
     if symbol <= LATENT_MIN:
@@ -35,7 +34,7 @@ def count(symbol: int, mean: float, scale: float) -> int:
     return int(FREE * below) + (symbol - LATENT_MIN)
 
 
-@compiled()
+@kernel_part()
 def likely_symbol(target: np.int64, mean: float, scale: float) -> int:
     """A symbol near the one whose counts hold `target`: where the search starts."""
     if scale < 0.7:
@@ -47,13 +46,13 @@ def likely_symbol(target: np.int64, mean: float, scale: float) -> int:
     return math.floor(min(max(guess, LATENT_MIN), LATENT_MAX) + 0.5)
 
 
-@compiled("boolean(uint32[::1], uint64[::1], float64[::1], float64[::1], int32[::1], int64)")
+@kernel()
 def decode_symbols(
-    words: NDArray[np.uint32],
-    state: NDArray[np.uint64],
-    mean: Doubles,
-    scale: Doubles,
-    symbols: NDArray[np.int32],
+    words: Words1,
+    state: LongWords1,
+    mean: Doubles1,
+    scale: Doubles1,
+    symbols: Symbols1,
     n: int,
 ) -> bool:
     """Decode n symbols with their means and scales; False on a message that no encoder writes.

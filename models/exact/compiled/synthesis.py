@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from numpy.typing import NDArray
 
 from givre.models.architecture import Architecture
-from givre.models.compiled.kernel import compiled
-from givre.models.compiled.types import Doubles
+from givre.models.compiled.kernel import kernel, kernel_part
+from givre.models.compiled.types import Doubles, Doubles1, Doubles2, Doubles3, Samples3
 from givre.models.exact.compiled.blocks import (
     BLOCK,
     EXACT,
@@ -32,7 +31,7 @@ from givre.models.exact.compiled.upsampling import (
 )
 
 SynthesisParameters = tuple[
-    Doubles, Doubles, Doubles, Doubles, Doubles, Doubles, Doubles, Doubles, Doubles
+    Doubles2, Doubles1, Doubles1, Doubles1, Doubles1, Doubles1, Doubles1, Doubles1, Doubles1
 ]
 
 TILE_ROWS = 64
@@ -69,7 +68,7 @@ def pack_synthesis(arch: Architecture, parameters: Mapping[str, Doubles]) -> Syn
     )
 
 
-@compiled(fastmath=EXACT)
+@kernel_part(fastmath=EXACT)
 def residual_layer(
     weight: Doubles, n_channels: int, x: Doubles, y: Doubles, n_rows: int, n: int, low: float
 ) -> None:
@@ -110,7 +109,7 @@ def residual_layer(
                 out[p] = on_grid(out[p], low)
 
 
-@compiled(fastmath=EXACT)
+@kernel_part(fastmath=EXACT)
 def per_pixel_row(
     layers: SynthesisParameters,
     n_channels: int,
@@ -152,7 +151,7 @@ def per_pixel_row(
                 line[p] = out[channel * BLOCK :][p]
 
 
-@compiled(fastmath=EXACT)
+@kernel_part(fastmath=EXACT)
 def dense_row(
     layers: SynthesisParameters,
     finest: Doubles,
@@ -179,23 +178,17 @@ def dense_row(
                 block[p] = given[p]
 
 
-@compiled(
-    "void(float64[:, ::1], float64[:, :, ::1], Tuple((float64[:, ::1], float64[::1],"
-    " float64[::1], float64[::1], float64[::1], float64[::1], float64[::1], float64[::1],"
-    " float64[::1])), int64, int64, float64[::1], float64[::1], float64[:, :, ::1],"
-    " uint8[:, :, ::1])",
-    fastmath=EXACT,
-)
+@kernel(fastmath=EXACT)
 def synthesise_rows(
-    finest: Doubles,
-    stack: Doubles,
+    finest: Doubles2,
+    stack: Doubles3,
     layers: SynthesisParameters,
     first: int,
     last: int,
-    low: Doubles,
-    span: Doubles,
-    normalised: Doubles,
-    samples: NDArray[np.uint8],
+    low: Doubles1,
+    span: Doubles1,
+    normalised: Doubles3,
+    samples: Samples3,
 ) -> None:
     """Rows first .. last - 1 of the image, from latents to what is asked for.
 

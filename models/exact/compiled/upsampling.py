@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from givre.models.compiled.kernel import compiled
-from givre.models.compiled.types import Doubles
+from givre.models.compiled.kernel import kernel, kernel_part
+from givre.models.compiled.types import Doubles, Doubles1, Doubles2, Doubles3
 from givre.models.exact.compiled.blocks import EXACT, LIMIT, on_grid
 
 
@@ -35,7 +35,7 @@ def preconcat_taps(half: Doubles) -> Doubles:
     return np.concatenate([half, half[:-1][::-1]])
 
 
-@compiled(fastmath=EXACT)
+@kernel_part(fastmath=EXACT)
 def fill_sides(line: Doubles, first: int, last: int, size: int) -> None:
     """Replicate the border in a line that holds x[first .. last - 1] of a signal of `size`."""
     for i in range(max(0, -first)):
@@ -44,7 +44,7 @@ def fill_sides(line: Doubles, first: int, last: int, size: int) -> None:
         line[last - first - 1 - i] = line[size - 1 - first]
 
 
-@compiled(fastmath=EXACT)
+@kernel_part(fastmath=EXACT)
 def vertical_sum(
     plane: Doubles, taps: Doubles, row: int, first: int, last: int, out: Doubles
 ) -> None:
@@ -67,7 +67,7 @@ def vertical_sum(
     fill_sides(out, first, last, width)
 
 
-@compiled(fastmath=EXACT)
+@kernel_part(fastmath=EXACT)
 def horizontal_sum(line: Doubles, taps: Doubles, n: int, out: Doubles) -> None:
     """R(sum over j of taps[j] * line[x + j]) for x = 0 .. n - 1."""
     weight = taps[0]
@@ -82,7 +82,7 @@ def horizontal_sum(line: Doubles, taps: Doubles, n: int, out: Doubles) -> None:
         out[x] = on_grid(out[x], -LIMIT)
 
 
-@compiled(fastmath=EXACT)
+@kernel_part(fastmath=EXACT)
 def doubled_row(
     plane: Doubles, taps: Doubles, row: int, left: int, n: int, scratch: Doubles, out: Doubles
 ) -> None:
@@ -114,7 +114,7 @@ def doubled_row(
         out[n - 1] = even[half - 1]
 
 
-@compiled(fastmath=EXACT)
+@kernel_part(fastmath=EXACT)
 def preconcat_row(
     plane: Doubles, taps: Doubles, row: int, left: int, n: int, scratch: Doubles, out: Doubles
 ) -> None:
@@ -138,17 +138,13 @@ def preconcat_row(
         out[x] = on_grid(given[x] + out[x], -LIMIT)
 
 
-@compiled(
-    "void(float64[:, :, ::1], float64[:, ::1], float64[:, ::1], float64[::1], float64[:, :, ::1],"
-    " int64, int64)",
-    fastmath=EXACT,
-)
+@kernel(fastmath=EXACT)
 def concatenate_rows(
-    dense: Doubles,
-    latents: Doubles,
-    transposed: Doubles,
-    preconcat: Doubles,
-    out: Doubles,
+    dense: Doubles3,
+    latents: Doubles2,
+    transposed: Doubles2,
+    preconcat: Doubles1,
+    out: Doubles3,
     first: int,
     last: int,
 ) -> None:

@@ -8,11 +8,20 @@ dx + step * dy before. What lies outside the grid is zero there.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from givre.models.architecture import Architecture
-from givre.models.compiled.kernel import compiled
-from givre.models.compiled.types import Doubles, Integers
+from givre.models.compiled.kernel import kernel, kernel_part
+from givre.models.compiled.types import (
+    Doubles,
+    Doubles1,
+    Doubles3,
+    Integers,
+    Integers1,
+    Latents2,
+    LongWords1,
+    Symbols1,
+    Words1,
+)
 from givre.models.exact.compiled.arm import arm_block, store_prediction
 from givre.models.exact.compiled.blocks import BLOCK, EXACT
 from givre.models.exact.compiled.range_decoder import decode_symbols
@@ -46,19 +55,19 @@ def empty_ring(height: int) -> Doubles:
     return np.zeros(RING * (height + ABOVE + BELOW))
 
 
-@compiled(fastmath=EXACT)
+@kernel_part(fastmath=EXACT)
 def first_row(geometry: Integers, t: int) -> int:
     """First row of wave t."""
     return int(max(0, -((geometry[_WIDTH] - 1 - t) // geometry[_STEP])))
 
 
-@compiled(fastmath=EXACT)
+@kernel_part(fastmath=EXACT)
 def end_row(geometry: Integers, t: int) -> int:
     """Row after the last of wave t."""
     return int(min(geometry[_HEIGHT], t // geometry[_STEP] + 1))
 
 
-@compiled(fastmath=EXACT)
+@kernel_part(fastmath=EXACT)
 def clear_to(geometry: Integers, ring: Doubles, t: int) -> None:
     """Make room for the waves up to t: zeros in the rows that later waves read of them.
 
@@ -72,15 +81,12 @@ def clear_to(geometry: Integers, ring: Doubles, t: int) -> None:
     geometry[_CLEARED] = max(geometry[_CLEARED], t)
 
 
-@compiled(
-    "void(int64[::1], float64[::1], int8[:, ::1], int32[::1], int64)",
-    fastmath=EXACT,
-)
+@kernel(fastmath=EXACT)
 def enter_wave(
-    geometry: Integers,
-    ring: Doubles,
-    grid: NDArray[np.int8],
-    symbols: NDArray[np.int32],
+    geometry: Integers1,
+    ring: Doubles1,
+    grid: Latents2,
+    symbols: Symbols1,
     t: int,
 ) -> None:
     """Enter the latents of wave t into the ring and into the grid (H, W)."""
@@ -95,7 +101,7 @@ def enter_wave(
         grid[row, np.uint64(t - step * (first + k))] = symbols[k]
 
 
-@compiled(fastmath=EXACT)
+@kernel_part(fastmath=EXACT)
 def predict_wave(
     packed: Doubles,
     geometry: Integers,
@@ -133,22 +139,18 @@ def predict_wave(
     return end - begin
 
 
-@compiled(
-    "int64(float64[::1], int64[::1], float64[:, :, ::1], float64[::1], int8[:, ::1],"
-    " float64[::1], float64[::1], float64[::1], float64[::1], int32[::1], int64, int64)",
-    fastmath=EXACT,
-)
+@kernel(fastmath=EXACT)
 def fill_and_predict(
-    packed: Doubles,
-    geometry: Integers,
-    features: Doubles,
-    ring: Doubles,
-    grid: NDArray[np.int8],
-    scratch: Doubles,
-    table: Doubles,
-    mean: Doubles,
-    scale: Doubles,
-    symbols: NDArray[np.int32],
+    packed: Doubles1,
+    geometry: Integers1,
+    features: Doubles3,
+    ring: Doubles1,
+    grid: Latents2,
+    scratch: Doubles1,
+    table: Doubles1,
+    mean: Doubles1,
+    scale: Doubles1,
+    symbols: Symbols1,
     filled: int,
     t: int,
 ) -> int:
@@ -176,23 +178,19 @@ def fill_and_predict(
     return predict_wave(packed, geometry, features, ring, scratch, table, mean, scale, t)
 
 
-@compiled(
-    "boolean(float64[::1], int64[::1], float64[:, :, ::1], float64[::1], int8[:, ::1],"
-    " float64[::1], float64[::1], float64[::1], float64[::1], uint32[::1], uint64[::1])",
-    fastmath=EXACT,
-)
+@kernel(fastmath=EXACT)
 def decode_waves(
-    packed: Doubles,
-    geometry: Integers,
-    features: Doubles,
-    ring: Doubles,
-    grid: NDArray[np.int8],
-    scratch: Doubles,
-    table: Doubles,
-    mean: Doubles,
-    scale: Doubles,
-    words: NDArray[np.uint32],
-    state: NDArray[np.uint64],
+    packed: Doubles1,
+    geometry: Integers1,
+    features: Doubles3,
+    ring: Doubles1,
+    grid: Latents2,
+    scratch: Doubles1,
+    table: Doubles1,
+    mean: Doubles1,
+    scale: Doubles1,
+    words: Words1,
+    state: LongWords1,
 ) -> bool:
     """Decode a whole grid from a range-coded message.
 

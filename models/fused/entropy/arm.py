@@ -7,8 +7,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from givre.models.compiled.kernel import compiled
-from givre.models.compiled.types import FLAGS, Floats, Integers
+from givre.models.compiled.kernel import kernel, kernel_part
+from givre.models.compiled.types import (
+    FLAGS,
+    Floats,
+    Floats1,
+    Floats2,
+    Floats3,
+    Integers,
+    Integers1,
+)
 from givre.models.fused.entropy.laplace import block_bits, block_bits_and_gradient
 from givre.models.fused.entropy.products import (
     BLOCK,
@@ -27,7 +35,7 @@ _HALF_BLOCK = BLOCK // 2
 _ZERO = np.float32(0)
 
 
-@compiled(fastmath=FLAGS)
+@kernel_part(fastmath=FLAGS)
 def _gather(
     latents: Floats, pixel: int, neighbours: Integers, maps: Floats, feature: int, plane: int,
     n_features: int, context: Floats,
@@ -59,7 +67,7 @@ def _gather(
             context[at + 2 * p + 1] = value
 
 
-@compiled(fastmath=FLAGS)
+@kernel_part(fastmath=FLAGS)
 def _scatter(
     gradient: Floats, pixel: int, neighbours: Integers, maps: Floats, feature: int, plane: int,
     n_features: int, even_row: bool, context: Floats,
@@ -83,7 +91,7 @@ def _scatter(
             values[p] += context[at + 2 * p] + context[at + 2 * p + 1]
 
 
-@compiled(fastmath=FLAGS)
+@kernel_part(fastmath=FLAGS)
 def predict(
     hidden: Floats, hidden_bias: Floats, output: Floats, output_bias: Floats, stabiliser: Floats,
     layers: Floats, predicted: Floats,
@@ -111,15 +119,11 @@ def predict(
     add_product_to_2(stabiliser, layers[0], predicted)
 
 
-@compiled(
-    "float64(float32[::1], int64[::1], int64[::1], float32[::1], float32[:, :, ::1],"
-    " float32[:, ::1], float32[:, ::1], float32[::1], float32[:, ::1], float32[:, ::1])",
-    fastmath=FLAGS,
-)
+@kernel(fastmath=FLAGS)
 def arm_rate(
-    latents: Floats, place: Integers, neighbours: Integers, maps: Floats, hidden: Floats,
-    hidden_bias: Floats, output: Floats, output_bias: Floats, stabiliser: Floats,
-    bits_map: Floats,
+    latents: Floats1, place: Integers1, neighbours: Integers1, maps: Floats1, hidden: Floats3,
+    hidden_bias: Floats2, output: Floats2, output_bias: Floats1, stabiliser: Floats2,
+    bits_map: Floats2,
 ) -> float:  # fmt: skip
     """Rate of some rows of a grid.
 
@@ -162,16 +166,11 @@ def arm_rate(
     return total
 
 
-@compiled(
-    "float64(float32[::1], int64[::1], int64[::1], float32[::1], float32[:, :, ::1],"
-    " float32[:, :, ::1], float32[:, ::1], float32[:, ::1], float32[::1], float32[:, ::1],"
-    " float32[::1], float32[::1], float32[::1])",
-    fastmath=FLAGS,
-)
+@kernel(fastmath=FLAGS)
 def arm_rate_and_gradient(
-    latents: Floats, place: Integers, neighbours: Integers, maps: Floats, hidden: Floats,
-    hidden_transposed: Floats, hidden_bias: Floats, output: Floats, output_bias: Floats,
-    stabiliser: Floats, gradient: Floats, maps_gradient: Floats, weight_sums: Floats,
+    latents: Floats1, place: Integers1, neighbours: Integers1, maps: Floats1, hidden: Floats3,
+    hidden_transposed: Floats3, hidden_bias: Floats2, output: Floats2, output_bias: Floats1,
+    stabiliser: Floats2, gradient: Floats1, maps_gradient: Floats1, weight_sums: Floats1,
 ) -> float:  # fmt: skip
     """Rate of some rows of a grid, and its gradient.
 
@@ -258,13 +257,13 @@ def arm_rate_and_gradient(
     return total
 
 
-@compiled(fastmath=FLAGS)
+@kernel_part(fastmath=FLAGS)
 def _add(sums: Floats, terms: Floats) -> None:
     for p in range(sums.shape[0]):
         sums[p] += terms[p]
 
 
-@compiled(fastmath=FLAGS)
+@kernel_part(fastmath=FLAGS)
 def _stop_where_zero(features: Floats, slopes: Floats, sums: Floats) -> None:
     """Take a gradient through a ReLU whose outputs are `features`, and add it to `sums`."""
     for p in range(features.shape[0]):
@@ -273,7 +272,7 @@ def _stop_where_zero(features: Floats, slopes: Floats, sums: Floats) -> None:
         sums[p] += slope
 
 
-@compiled(fastmath=FLAGS)
+@kernel_part(fastmath=FLAGS)
 def _add_row_sums(block: Floats, sums: Floats, at: int) -> None:
     for row in range(block.shape[0] // BLOCK):
         total = _ZERO

@@ -9,20 +9,29 @@ from __future__ import annotations
 
 import numpy as np
 
-from givre.models.compiled.kernel import compiled
-from givre.models.compiled.types import FLAGS, Floats, Integers
+from givre.models.compiled.kernel import kernel, kernel_part
+from givre.models.compiled.types import (
+    FLAGS,
+    Doubles1,
+    Floats,
+    Floats1,
+    Floats2,
+    Floats3,
+    Integers1,
+    Integers2,
+)
 from givre.models.fused.entropy.arm import MARGIN
 
 _ZERO = np.float32(0)
 
 
-@compiled(fastmath=FLAGS)
+@kernel_part(fastmath=FLAGS)
 def _add_scaled(target: Floats, source: Floats, factor: np.float32) -> None:
     for x in range(target.shape[0]):
         target[x] += factor * source[x]
 
 
-@compiled(fastmath=FLAGS)
+@kernel_part(fastmath=FLAGS)
 def _dot(a: Floats, b: Floats) -> np.float32:
     total = _ZERO
     for x in range(a.shape[0]):
@@ -30,7 +39,7 @@ def _dot(a: Floats, b: Floats) -> np.float32:
     return total
 
 
-@compiled(fastmath=FLAGS)
+@kernel_part(fastmath=FLAGS)
 def _double(coarse: Floats, fine: Floats) -> None:
     """Repeat every sample of a row twice; what the row has beyond becomes zero."""
     for x in range(coarse.shape[0]):
@@ -40,20 +49,17 @@ def _double(coarse: Floats, fine: Floats) -> None:
     fine[2 * coarse.shape[0] :] = _ZERO
 
 
-@compiled(fastmath=FLAGS)
+@kernel_part(fastmath=FLAGS)
 def _add_pairs(fine: Floats, coarse: Floats) -> None:
     """Add to every sample of a row the two that it was repeated to."""
     for x in range(coarse.shape[0]):
         coarse[x] += fine[2 * x] + fine[2 * x + 1]
 
 
-@compiled(
-    "void(float32[::1], int64[:, ::1], int64[::1], float32[::1], float32, int64, float32[::1])",
-    fastmath=FLAGS,
-)
+@kernel(fastmath=FLAGS)
 def extract_feature(
-    latents: Floats, levels: Integers, planes: Integers, weight: Floats, bias: np.float32,
-    feature: int, maps: Floats,
+    latents: Floats1, levels: Integers2, planes: Integers1, weight: Floats1, bias: np.float32,
+    feature: int, maps: Floats1,
 ) -> None:  # fmt: skip
     """Compute the pyramid of maps of one feature.
 
@@ -89,13 +95,10 @@ def extract_feature(
             row[width:] = _ZERO
 
 
-@compiled(
-    "void(float32[::1], int64[:, ::1], int64[::1], int64, float32[::1], float64[::1])",
-    fastmath=FLAGS,
-)
+@kernel(fastmath=FLAGS)
 def extract_feature_backward(
-    latents: Floats, levels: Integers, planes: Integers, feature: int, gradient: Floats,
-    sums: Floats,
+    latents: Floats1, levels: Integers2, planes: Integers1, feature: int, gradient: Floats1,
+    sums: Doubles1,
 ) -> None:  # fmt: skip
     """Gradient of one feature's maps on all levels, and of its weights.
 
@@ -134,14 +137,10 @@ def extract_feature_backward(
                 _add_pairs(gradient[at : at + map_stride], pairs)
 
 
-@compiled(
-    "void(float32[::1], float32[::1], int64, int64, int64, float32[::1], int64[:, ::1],"
-    " float32[:, :, ::1], float32, float32[:, ::1])",
-    fastmath=FLAGS,
-)
+@kernel(fastmath=FLAGS)
 def collect_gradient(
-    chunk: Floats, next_chunk: Floats, stride: int, first: int, last: int,
-    maps_gradient: Floats, sources: Integers, weights: Floats, scale: np.float32, gradient: Floats,
+    chunk: Floats1, next_chunk: Floats1, stride: int, first: int, last: int,
+    maps_gradient: Floats1, sources: Integers2, weights: Floats3, scale: np.float32, gradient: Floats2,
 ) -> None:  # fmt: skip
     """Add up the gradient of some rows of a grid.
 

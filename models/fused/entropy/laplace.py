@@ -10,7 +10,7 @@ from math import log
 import numpy as np
 
 from givre.models.arm import LOG_SCALE_LIMIT, LOG_SCALE_SHIFT, MAX_BITS
-from givre.models.compiled.kernel import compiled
+from givre.models.compiled.kernel import kernel_part
 from givre.models.compiled.types import FLAGS, Floats
 from givre.models.compiled.vector_math import exp, log2
 from givre.models.fused.entropy.products import BLOCK
@@ -24,13 +24,13 @@ _HALF = np.float32(0.5)
 _ONE = np.float32(1)
 
 
-@compiled(fastmath=FLAGS, inline="always")
+@kernel_part(fastmath=FLAGS, inline="always")
 def _bits(mass: np.float32, predicted: np.float32) -> np.float32:
     # Clamping swallows NaN, but a fit that diverges must show it.
     return -log2(max(mass, _LEAST_MASS)) if not np.isnan(predicted) else predicted
 
 
-@compiled(fastmath=FLAGS, inline="always")
+@kernel_part(fastmath=FLAGS, inline="always")
 def latent_bits(symbol: np.float32, mean: np.float32, raw: np.float32) -> np.float32:
     """Bits of a latent, from the ARM's outputs: mean, and log-scale before shift and clamp."""
     log_scale = min(max(raw - _SHIFT, -_LIMIT), _LIMIT)
@@ -43,7 +43,7 @@ def latent_bits(symbol: np.float32, mean: np.float32, raw: np.float32) -> np.flo
     return _bits(mass, mean + raw)
 
 
-@compiled(fastmath=FLAGS)
+@kernel_part(fastmath=FLAGS)
 def block_bits(symbols: Floats, predicted: Floats, bits: Floats) -> None:
     """Bits of BLOCK latents.
 
@@ -57,7 +57,7 @@ def block_bits(symbols: Floats, predicted: Floats, bits: Floats) -> None:
         bits[p] = latent_bits(symbols[p], predicted[p], predicted[BLOCK + p])
 
 
-@compiled(fastmath=FLAGS)
+@kernel_part(fastmath=FLAGS)
 def block_bits_and_gradient(
     symbols: Floats, predicted: Floats, bits: Floats, gradient: Floats
 ) -> None:

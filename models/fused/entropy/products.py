@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from givre.models.compiled.kernel import compiled
+from givre.models.compiled.kernel import kernel_part
 from givre.models.compiled.types import FLAGS, Floats
 
 BLOCK = 64
@@ -25,7 +25,7 @@ check for that would keep the inner loop scalar.
 _ZERO = np.float32(0)
 
 
-@compiled(fastmath=FLAGS)
+@kernel_part(fastmath=FLAGS)
 def fill_rows(values: Floats, outputs: Floats) -> None:
     """Set every pixel of row i of a block to values[i]."""
     for row in range(values.shape[0]):
@@ -34,7 +34,7 @@ def fill_rows(values: Floats, outputs: Floats) -> None:
             outputs[at + p] = value
 
 
-@compiled(fastmath=FLAGS)
+@kernel_part(fastmath=FLAGS)
 def product(weight: Floats, bias: Floats, inputs: Floats, outputs: Floats) -> None:
     """Set the outputs to weight @ inputs + bias.
 
@@ -70,7 +70,7 @@ def product(weight: Floats, bias: Floats, inputs: Floats, outputs: Floats) -> No
                 outputs[o3 + p] = start + d0 * x0 + d1 * x1 + d2 * x2 + d3 * x3
 
 
-@compiled(inline="always")
+@kernel_part(inline="always")
 def row_of_4(weight: Floats, row: int, column: int) -> tuple[np.float32, ...]:
     """Four weights of a row from a column on."""
     return (
@@ -81,7 +81,7 @@ def row_of_4(weight: Floats, row: int, column: int) -> tuple[np.float32, ...]:
     )
 
 
-@compiled(fastmath=FLAGS)
+@kernel_part(fastmath=FLAGS)
 def add_product_to_2(weight: Floats, inputs: Floats, outputs: Floats) -> None:
     """Add weight @ inputs to the outputs, for two outputs.
 
@@ -102,7 +102,7 @@ def add_product_to_2(weight: Floats, inputs: Floats, outputs: Floats) -> None:
             outputs[BLOCK + p] += b0 * x0 + b1 * x1 + b2 * x2 + b3 * x3
 
 
-@compiled(fastmath=FLAGS)
+@kernel_part(fastmath=FLAGS)
 def product_from_2(weight: Floats, inputs: Floats, outputs: Floats) -> None:
     """Set the outputs to weight.T @ inputs, for two inputs.
 
@@ -118,7 +118,7 @@ def product_from_2(weight: Floats, inputs: Floats, outputs: Floats) -> None:
             outputs[at + p] = a * inputs[p] + b * inputs[BLOCK + p]
 
 
-@compiled(fastmath=FLAGS)
+@kernel_part(fastmath=FLAGS)
 def add_correlation(left: Floats, right: Floats, n_rows: int, sums: Floats, at: int) -> None:
     """Add left @ right.T, summed over the pixels.
 
@@ -165,7 +165,7 @@ def add_correlation(left: Floats, right: Floats, n_rows: int, sums: Floats, at: 
             add_4(sums, s + 3 * n_rows, d0, d1, d2, d3)
 
 
-@compiled(inline="always")
+@kernel_part(inline="always")
 def add_4(
     sums: Floats, at: int, a: np.float32, b: np.float32, c: np.float32, d: np.float32
 ) -> None:
@@ -176,7 +176,7 @@ def add_4(
     sums[at + 3] += d
 
 
-@compiled(fastmath=FLAGS)
+@kernel_part(fastmath=FLAGS)
 def add_correlation_of_2(left: Floats, right: Floats, n_rows: int, sums: Floats, at: int) -> None:
     """Add left @ right.T, summed over the pixels, for two rows on the left.
 

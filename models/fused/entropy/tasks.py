@@ -12,10 +12,20 @@ from functools import lru_cache
 import numpy as np
 
 from givre.models.architecture import Architecture
-from givre.models.compiled.kernel import compiled
+from givre.models.compiled.kernel import kernel
 from givre.models.compiled.pool import join, parts_of
 from givre.models.compiled.tickets import Parts, Tickets, next_ticket
-from givre.models.compiled.types import FLAGS, Doubles, Floats, Integers
+from givre.models.compiled.types import (
+    FLAGS,
+    Doubles1,
+    Doubles3,
+    Floats1,
+    Floats2,
+    Floats3,
+    Integers,
+    Integers2,
+    Integers3,
+)
 from givre.models.fused.entropy.arm import MARGIN, arm_rate_and_gradient
 from givre.models.fused.entropy.ifce import (
     collect_gradient,
@@ -118,17 +128,12 @@ def _sources(lay: Layout, place: GridPlace) -> list[tuple[int, ...]]:
     return found
 
 
-@compiled(
-    "void(int64[::1], int64[:, ::1], int64[:, ::1], int64[:, ::1], float32[::1], float32[::1],"
-    " float32[:, :, ::1], float32[:, :, ::1], float32[:, ::1], float32[:, ::1], float32[::1],"
-    " float32[:, ::1], float32[::1], float32[::1], float32[:, ::1], float64[::1])",
-    fastmath=FLAGS,
-)
+@kernel(fastmath=FLAGS)
 def arm_tasks(
-    tickets: Tickets, parts: Parts, tasks: Integers, neighbours: Integers, latents: Floats,
-    maps: Floats, hidden: Floats, hidden_transposed: Floats, hidden_bias: Floats, output: Floats,
-    output_bias: Floats, stabiliser: Floats, own: Floats, maps_gradient: Floats, sums: Floats,
-    totals: Doubles,
+    tickets: Tickets, parts: Parts, tasks: Integers2, neighbours: Integers2, latents: Floats1,
+    maps: Floats1, hidden: Floats3, hidden_transposed: Floats3, hidden_bias: Floats2, output: Floats2,
+    output_bias: Floats1, stabiliser: Floats2, own: Floats1, maps_gradient: Floats1, sums: Floats2,
+    totals: Doubles1,
 ) -> None:  # fmt: skip
     """Do tasks of `arm_kernels.arm_rate_and_gradient`.
 
@@ -161,14 +166,10 @@ def arm_tasks(
         part = next_ticket(tickets)
 
 
-@compiled(
-    "void(int64[::1], int64[:, ::1], int64[:, ::1], float32[::1], float32[::1], int64[:, ::1],"
-    " float32[:, :, ::1], float32, float32[::1])",
-    fastmath=FLAGS,
-)
+@kernel(fastmath=FLAGS)
 def collect_tasks(
-    tickets: Tickets, parts: Parts, tasks: Integers, own: Floats, maps_gradient: Floats,
-    sources: Integers, weights: Floats, scale: np.float32, gradient: Floats,
+    tickets: Tickets, parts: Parts, tasks: Integers2, own: Floats1, maps_gradient: Floats1,
+    sources: Integers2, weights: Floats3, scale: np.float32, gradient: Floats1,
 ) -> None:  # fmt: skip
     """Add up the gradient of the latents of tasks.
 
@@ -200,14 +201,10 @@ def collect_tasks(
         part = next_ticket(tickets)
 
 
-@compiled(
-    "void(int64[::1], int64[:, ::1], float32[::1], int64[:, :, ::1], int64[:, ::1],"
-    " float32[:, :, ::1], float32[:, ::1], float32[::1])",
-    fastmath=FLAGS,
-)
+@kernel(fastmath=FLAGS)
 def extract_features(
-    tickets: Tickets, parts: Parts, latents: Floats, levels: Integers, planes: Integers,
-    weights: Floats, biases: Floats, maps: Floats,
+    tickets: Tickets, parts: Parts, latents: Floats1, levels: Integers3, planes: Integers2,
+    weights: Floats3, biases: Floats2, maps: Floats1,
 ) -> None:  # fmt: skip
     """Compute the pyramids of features, counted through all extractors.
 
@@ -234,14 +231,10 @@ def extract_features(
         part = next_ticket(tickets)
 
 
-@compiled(
-    "void(int64[::1], int64[:, ::1], float32[::1], int64[:, :, ::1], int64[:, ::1], float32[::1],"
-    " float64[:, :, ::1])",
-    fastmath=FLAGS,
-)
+@kernel(fastmath=FLAGS)
 def extract_features_backward(
-    tickets: Tickets, parts: Parts, latents: Floats, levels: Integers, planes: Integers,
-    maps_gradient: Floats, sums: Doubles,
+    tickets: Tickets, parts: Parts, latents: Floats1, levels: Integers3, planes: Integers2,
+    maps_gradient: Floats1, sums: Doubles3,
 ) -> None:  # fmt: skip
     """Carry the gradient of features to all their maps and their weights.
 

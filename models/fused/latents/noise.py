@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from givre.models.compiled.kernel import compiled
-from givre.models.compiled.types import Floats, Words
+from givre.models.compiled.kernel import kernel, kernel_part
+from givre.models.compiled.types import Floats, Floats1, Words, Words1
 from givre.models.compiled.vector_math import cos_turns, log2, sin_turns
 from givre.models.noise import NOISE_BLOCK, noise_key
 
@@ -25,7 +25,7 @@ _MINUS_TWO_LN_2 = np.float32(-1.3862943611198906)
 _ZERO = np.float32(0)
 
 
-@compiled(fastmath=_CONTRACT)
+@kernel_part(fastmath=_CONTRACT)
 def _hash(word: np.uint32) -> np.uint32:
     """A permutation of the 32-bit words in which every bit depends on all."""
     word = np.uint32(word ^ (word >> _SIXTEEN))
@@ -35,7 +35,7 @@ def _hash(word: np.uint32) -> np.uint32:
     return np.uint32(word ^ (word >> _SIXTEEN))
 
 
-@compiled(fastmath=_CONTRACT)
+@kernel_part(fastmath=_CONTRACT)
 def fill_normal(key: Words, block: int, out: Floats) -> None:
     """Write the noise of the positions 64 block to 64 block + 63.
 
@@ -61,8 +61,8 @@ def fill_normal(key: Words, block: int, out: Floats) -> None:
         second_half[p] = radius * sin_turns(turns)
 
 
-@compiled("void(uint32[::1], float32[::1])", fastmath=_CONTRACT)
-def _fill_grid(key: Words, out: Floats) -> None:
+@kernel(fastmath=_CONTRACT)
+def _fill_grid(key: Words1, out: Floats1) -> None:
     values = np.empty(_BLOCK, np.float32)
     for block in range((len(out) + _BLOCK - 1) // _BLOCK):
         fill_normal(key, block, values)

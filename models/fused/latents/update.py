@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from givre.models.compiled.kernel import compiled
+from givre.models.compiled.kernel import kernel, kernel_part
 from givre.models.compiled.tickets import Parts, Tickets, next_ticket
-from givre.models.compiled.types import Floats, Integers, Words
+from givre.models.compiled.types import Floats, Floats1, Integers2, Words2
 from givre.models.compiled.vector_math import exp2, tanh
 from givre.models.fused.latents.noise import fill_normal
 from givre.models.noise import NOISE_BLOCK
@@ -19,14 +19,14 @@ _FOUR = np.float32(4)
 _MINUS_TWO_LOG2_E = np.float32(-2.8853900817779268)
 
 
-@compiled(fastmath=_CONTRACT)
+@kernel_part(fastmath=_CONTRACT)
 def _soft_round(x: np.float32, sharpness: np.float32, height: np.float32) -> np.float32:
     """`givre.models.proxy.soft_round`; see `latent_pass` for the two constants."""
     middle: np.float32 = np.floor(x) + _HALF
     return middle + height * tanh((x - middle) * sharpness)
 
 
-@compiled(fastmath=_CONTRACT)
+@kernel_part(fastmath=_CONTRACT)
 def _soft_round_slope(x: np.float32, sharpness: np.float32, height: np.float32) -> np.float32:
     """Derivative of `_soft_round`, without the cancellation of 1 - tanh^2."""
     z = (x - (np.floor(x) + _HALF)) * sharpness
@@ -34,7 +34,7 @@ def _soft_round_slope(x: np.float32, sharpness: np.float32, height: np.float32) 
     return height * sharpness * _FOUR * e / ((_ONE + e) * (_ONE + e))
 
 
-@compiled(fastmath=_CONTRACT)
+@kernel_part(fastmath=_CONTRACT)
 def _proxy(u: Floats, normal: Floats, constants: Floats, y: Floats) -> None:
     gain, sharpness, height, noise = constants[0], constants[1], constants[2], constants[3]
     for p in range(len(u)):
@@ -42,7 +42,7 @@ def _proxy(u: Floats, normal: Floats, constants: Floats, y: Floats) -> None:
         y[p] = _soft_round(softer + noise * normal[p], sharpness, height)
 
 
-@compiled(fastmath=_CONTRACT)
+@kernel_part(fastmath=_CONTRACT)
 def _slope(u: Floats, normal: Floats, constants: Floats, slope: Floats) -> None:
     """Derivative of the proxy with respect to u."""
     gain, sharpness, height, noise = constants[0], constants[1], constants[2], constants[3]
@@ -53,7 +53,7 @@ def _slope(u: Floats, normal: Floats, constants: Floats, slope: Floats) -> None:
         slope[p] = gain * first * _soft_round_slope(noisy, sharpness, height)
 
 
-@compiled(fastmath=_CONTRACT)
+@kernel_part(fastmath=_CONTRACT)
 def _adam(
     u: Floats, mean: Floats, square: Floats, gradient: Floats, slope: Floats, adam: Floats
 ) -> None:
@@ -66,26 +66,21 @@ def _adam(
         u[p] -= step_size * m / (np.sqrt(v) * root + epsilon)
 
 
-@compiled(
-    "void(int64[::1], int64[:, ::1], int64[:, ::1], float32[::1], float32[::1], float32[::1],"
-    " float32[::1], float32[::1], float32[::1], uint32[:, ::1], float32[::1], float32[::1],"
-    " uint32[:, ::1])",
-    fastmath=_CONTRACT,
-)
+@kernel(fastmath=_CONTRACT)
 def latent_pass(
     tickets: Tickets,
     parts: Parts,
-    tasks: Integers,
-    u: Floats,
-    mean: Floats,
-    square: Floats,
-    gradient: Floats,
-    last_constants: Floats,
-    adam: Floats,
-    last_keys: Words,
-    y: Floats,
-    constants: Floats,
-    keys: Words,
+    tasks: Integers2,
+    u: Floats1,
+    mean: Floats1,
+    square: Floats1,
+    gradient: Floats1,
+    last_constants: Floats1,
+    adam: Floats1,
+    last_keys: Words2,
+    y: Floats1,
+    constants: Floats1,
+    keys: Words2,
 ) -> None:
     """Update the latents of tasks, then compute their proxy.
 

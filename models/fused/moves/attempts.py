@@ -8,8 +8,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from givre.models.compiled.kernel import compiled
-from givre.models.compiled.types import FLAGS, Doubles, Floats, Integers
+from givre.models.compiled.kernel import kernel
+from givre.models.compiled.types import (
+    FLAGS,
+    Doubles1,
+    Floats1,
+    Floats2,
+    Floats3,
+    Floats4,
+    Integers2,
+)
 from givre.models.fused.moves.distortion import (
     add_response,
     change_of_error,
@@ -34,47 +42,38 @@ from givre.models.geometry import LATENT_MAX, LATENT_MIN
 _LOWEST, _HIGHEST = LATENT_MIN, LATENT_MAX
 
 
-@compiled(
-    "int64(int64[:, ::1], float32[::1], float32[::1], float32[::1], int64[:, ::1],"
-    " float32[:, :, ::1], float32[:, :, ::1], float32[:, ::1], float32[:, ::1],"
-    " float32[:, :, ::1], float32[:, :, :, ::1], float32[:, :, ::1], float32[:, :, ::1],"
-    " float32[:, :, ::1], float32[::1], float32[:, ::1], float32[:, ::1], float32[::1],"
-    " float32[:, ::1], float32[:, :, :, ::1], float32[:, ::1],"
-    " int64[:, ::1], float32[:, :, ::1], int64[:, ::1], float32[:, :, ::1],"
-    " int64[:, ::1], float32[::1], float64, float64, float64[::1])",
-    fastmath=FLAGS,
-)
+@kernel(fastmath=FLAGS)
 def try_moves(
-    layout: Integers,
-    symbols: Floats,
-    bits: Floats,
-    features: Floats,
-    offsets: Integers,
-    maps: Floats,
-    arm_hidden: Floats,
-    arm_bias: Floats,
-    arm_output: Floats,
-    dense: Floats,
-    stages: Floats,
-    stabilised: Floats,
-    error: Floats,
-    target: Floats,
-    span: Floats,
-    hidden: Floats,
-    output: Floats,
-    output_bias: Floats,
-    stabiliser: Floats,
-    residual: Floats,
-    residual_bias: Floats,
-    row_ends: Integers,
-    row_responses: Floats,
-    column_ends: Integers,
-    column_responses: Floats,
-    moves: Integers,
-    expected: Floats,
+    layout: Integers2,
+    symbols: Floats1,
+    bits: Floats1,
+    features: Floats1,
+    offsets: Integers2,
+    maps: Floats3,
+    arm_hidden: Floats3,
+    arm_bias: Floats2,
+    arm_output: Floats2,
+    dense: Floats3,
+    stages: Floats4,
+    stabilised: Floats3,
+    error: Floats3,
+    target: Floats3,
+    span: Floats1,
+    hidden: Floats2,
+    output: Floats2,
+    output_bias: Floats1,
+    stabiliser: Floats2,
+    residual: Floats4,
+    residual_bias: Floats2,
+    row_ends: Integers2,
+    row_responses: Floats3,
+    column_ends: Integers2,
+    column_responses: Floats3,
+    moves: Integers2,
+    expected: Floats1,
     rate_weight: float,
     slack: float,
-    changes: Doubles,
+    changes: Doubles1,
 ) -> int:
     """Try moves one after the other and keep those by which the loss falls; how many these are.
 
@@ -190,21 +189,17 @@ def try_moves(
     return taken
 
 
-@compiled(
-    "void(int64[:, ::1], float32[::1], float32[::1], float32[::1], int64[:, ::1],"
-    " float32[:, :, ::1], float32[:, :, ::1], float32[:, ::1], float32[:, ::1])",
-    fastmath=FLAGS,
-)
+@kernel(fastmath=FLAGS)
 def count_all_bits(
-    layout: Integers,
-    symbols: Floats,
-    bits: Floats,
-    features: Floats,
-    offsets: Integers,
-    maps: Floats,
-    arm_hidden: Floats,
-    arm_bias: Floats,
-    arm_output: Floats,
+    layout: Integers2,
+    symbols: Floats1,
+    bits: Floats1,
+    features: Floats1,
+    offsets: Integers2,
+    maps: Floats3,
+    arm_hidden: Floats3,
+    arm_bias: Floats2,
+    arm_output: Floats2,
 ) -> None:
     """Bits of all latents; arguments as of `try_moves`, `bits` is written."""
     places = np.empty((LANES, 3), np.int64)
@@ -234,25 +229,20 @@ def count_all_bits(
             keep_bits(layout, bits, places, n, counted)
 
 
-@compiled(
-    "float64(float32[:, :, ::1], float32[:, :, :, ::1], float32[:, :, ::1], float32[:, :, ::1],"
-    " float32[:, :, ::1], float32[::1], float32[:, ::1], float32[:, ::1], float32[::1],"
-    " float32[:, ::1], float32[:, :, :, ::1], float32[:, ::1])",
-    fastmath=FLAGS,
-)
+@kernel(fastmath=FLAGS)
 def make_picture(
-    dense: Floats,
-    stages: Floats,
-    stabilised: Floats,
-    error: Floats,
-    target: Floats,
-    span: Floats,
-    hidden: Floats,
-    output: Floats,
-    output_bias: Floats,
-    stabiliser: Floats,
-    residual: Floats,
-    residual_bias: Floats,
+    dense: Floats3,
+    stages: Floats4,
+    stabilised: Floats3,
+    error: Floats3,
+    target: Floats3,
+    span: Floats1,
+    hidden: Floats2,
+    output: Floats2,
+    output_bias: Floats1,
+    stabiliser: Floats2,
+    residual: Floats4,
+    residual_bias: Floats2,
 ) -> float:
     """Squared error of the whole picture; arguments as of `try_moves`.
 

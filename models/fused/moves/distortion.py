@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from givre.models.compiled.kernel import compiled
+from givre.models.compiled.kernel import kernel_part
 from givre.models.compiled.types import FLAGS, Floats, Integers
 from givre.models.fused.moves.rate import LANES, add_lanes, fill_lanes
 
@@ -17,7 +17,7 @@ _ZERO = np.float32(0)
 _ONE = np.float32(1)
 
 
-@compiled(fastmath=FLAGS)
+@kernel_part(fastmath=FLAGS)
 def _copy_patch(planes: Floats, patch: Integers, kept: Floats, first: int, back: bool) -> int:
     """Copy a patch (top, bottom, left, right) of planes (C, H, W) to flat memory, or back.
 
@@ -36,14 +36,14 @@ def _copy_patch(planes: Floats, patch: Integers, kept: Floats, first: int, back:
     return at
 
 
-@compiled(fastmath=FLAGS)
+@kernel_part(fastmath=FLAGS)
 def _widen(patch: Integers, by: int, height: int, width: int, wider: Integers) -> None:
     """The patch with a margin, as far as the image goes."""
     wider[0], wider[1] = max(patch[0] - by, 0), min(patch[1] + by, height)
     wider[2], wider[3] = max(patch[2] - by, 0), min(patch[3] + by, width)
 
 
-@compiled(fastmath=FLAGS)
+@kernel_part(fastmath=FLAGS)
 def add_response(
     plane: Floats, rows: Floats, columns: Floats, patch: Integers, step: np.float32
 ) -> None:
@@ -63,7 +63,7 @@ def add_response(
             row[x] += a * columns[0, x - patch[2]] + b * columns[1, x - patch[2]]
 
 
-@compiled(fastmath=FLAGS)
+@kernel_part(fastmath=FLAGS)
 def _weigh(hidden: Floats, output: Floats, output_bias: Floats, x: Floats, out: Floats) -> None:
     """Hidden and output layer of LANES pixels."""
     a = np.empty(LANES, np.float32)
@@ -78,7 +78,7 @@ def _weigh(hidden: Floats, output: Floats, output_bias: Floats, x: Floats, out: 
                 row[p] += weight * max(a[p], _ZERO)
 
 
-@compiled(fastmath=FLAGS)
+@kernel_part(fastmath=FLAGS)
 def _synthesise_patch(
     dense: Floats,
     hidden: Floats,
@@ -110,7 +110,7 @@ def _synthesise_patch(
                     stabilised[c, r, first + p] = linear[p]
 
 
-@compiled(fastmath=FLAGS)
+@kernel_part(fastmath=FLAGS)
 def _residual_patch(
     source: Floats,
     weight: Floats,
@@ -159,7 +159,7 @@ def _residual_patch(
                     row[p] = max(out[p], _ZERO) if relu else out[p]
 
 
-@compiled(fastmath=FLAGS)
+@kernel_part(fastmath=FLAGS)
 def _error_of_patch(
     last: Floats,
     stabilised: Floats,
@@ -182,7 +182,7 @@ def _error_of_patch(
     return change
 
 
-@compiled(fastmath=FLAGS)
+@kernel_part(fastmath=FLAGS)
 def change_of_error(
     dense: Floats,
     stages: Floats,
@@ -222,7 +222,7 @@ def change_of_error(
     return _error_of_patch(stages[n_layers], stabilised, target, span, wider, error)
 
 
-@compiled(fastmath=FLAGS)
+@kernel_part(fastmath=FLAGS)
 def save_or_restore(
     dense: Floats,
     stages: Floats,

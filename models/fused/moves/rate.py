@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from givre.models.compiled.kernel import compiled
+from givre.models.compiled.kernel import kernel_part
 from givre.models.compiled.types import FLAGS, Floats, Integers
 from givre.models.fused.entropy.laplace import latent_bits
 
@@ -23,7 +23,7 @@ indices of the responses of its first row and its first column."""
 _ZERO = np.float32(0)
 
 
-@compiled(fastmath=FLAGS)
+@kernel_part(fastmath=FLAGS)
 def _gather(
     grid: Integers,
     symbols: Floats,
@@ -49,14 +49,14 @@ def _gather(
         x[(n_spatial + k) * LANES + lane] = features[first + k] if first >= 0 else _ZERO
 
 
-@compiled(fastmath=FLAGS)
+@kernel_part(fastmath=FLAGS)
 def fill_lanes(row: Floats, value: np.float32) -> None:
     """Set all of a row of lanes."""
     for p in range(LANES):
         row[p] = value
 
 
-@compiled(fastmath=FLAGS)
+@kernel_part(fastmath=FLAGS)
 def add_lanes(weight: Floats, x: Floats, out: Floats) -> None:
     """Add to a row of lanes the rows of x, a multiple of 4 of them, times their weights."""
     for k in range(0, len(weight), 4):
@@ -71,7 +71,7 @@ def add_lanes(weight: Floats, x: Floats, out: Floats) -> None:
             )
 
 
-@compiled(fastmath=FLAGS)
+@kernel_part(fastmath=FLAGS)
 def _predict(hidden: Floats, bias: Floats, output: Floats, blocks: Floats) -> None:
     """ARM of a block of contexts; `blocks` (3, .) holds them first, and the result third."""
     n_layers, width = bias.shape
@@ -92,14 +92,14 @@ def _predict(hidden: Floats, bias: Floats, output: Floats, blocks: Floats) -> No
         add_lanes(output[2 + j], x, out)
 
 
-@compiled(fastmath=FLAGS)
+@kernel_part(fastmath=FLAGS)
 def _bits(symbols: Floats, predicted: Floats, bits: Floats) -> None:
     """Bits of a block, as `givre.models.arm.laplace_bits` has them."""
     for p in range(LANES):
         bits[p] = latent_bits(symbols[p], predicted[p], predicted[LANES + p])
 
 
-@compiled(fastmath=FLAGS)
+@kernel_part(fastmath=FLAGS)
 def _seen_by(
     layout: Integers,
     offsets: Integers,
@@ -126,7 +126,7 @@ def _seen_by(
     return n
 
 
-@compiled(fastmath=FLAGS)
+@kernel_part(fastmath=FLAGS)
 def shift_latent(
     layout: Integers,
     symbols: Floats,
@@ -150,7 +150,7 @@ def shift_latent(
                     features[first + k] += step * maps[finer, grid, k]
 
 
-@compiled(fastmath=FLAGS)
+@kernel_part(fastmath=FLAGS)
 def count_bits(
     layout: Integers,
     symbols: Floats,
@@ -179,7 +179,7 @@ def count_bits(
         _bits(values, blocks[2], counted[first:])
 
 
-@compiled(fastmath=FLAGS)
+@kernel_part(fastmath=FLAGS)
 def change_of_bits(
     layout: Integers,
     symbols: Floats,
@@ -222,7 +222,7 @@ def change_of_bits(
     return n, change
 
 
-@compiled(fastmath=FLAGS)
+@kernel_part(fastmath=FLAGS)
 def keep_bits(
     layout: Integers, bits: Floats, places: Integers, n_places: int, counted: Floats
 ) -> None:

@@ -6,27 +6,24 @@ The loops are short but serial; see `coder.quantisation.integer_search`, whose p
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from givre.models.compiled.kernel import compiled
+from givre.models.compiled.kernel import kernel
+from givre.models.compiled.types import Doubles1, Doubles2, Integers1, StridedDoubles2
 
 _REACH = 2
 """Integers on either side of the nearest one that are weighed against their bits; and 0."""
 
 
-@compiled(
-    "void(float64[:, ::1], float64[::1], float64[::1], float64[:, ::1], int64[::1], int64[::1],"
-    " int64[::1], int64[::1])"
-)
+@kernel()
 def round_rows(
-    factor: NDArray[np.float64],
-    values: NDArray[np.float64],
-    steps: NDArray[np.float64],
-    bits: NDArray[np.float64],
-    groups: NDArray[np.int64],
-    low: NDArray[np.int64],
-    high: NDArray[np.int64],
-    integers: NDArray[np.int64],
+    factor: Doubles2,
+    values: Doubles1,
+    steps: Doubles1,
+    bits: Doubles2,
+    groups: Integers1,
+    low: Integers1,
+    high: Integers1,
+    integers: Integers1,
 ) -> None:
     """Round the last parameter first; each sees the errors of those behind it.
 
@@ -62,21 +59,18 @@ def round_rows(
         errors[place] = best * step - values[place]
 
 
-@compiled(
-    "int64(float64[:, :], float64[::1], float64[::1], float64[::1], float64[:, ::1], int64[::1],"
-    " int64[::1], int64[::1], float64, int64[::1])"
-)
+@kernel()
 def descend_rows(
-    matrix: NDArray[np.float64],
-    extra: NDArray[np.float64],
-    steps: NDArray[np.float64],
-    gradient: NDArray[np.float64],
-    bits: NDArray[np.float64],
-    groups: NDArray[np.int64],
-    low: NDArray[np.int64],
-    high: NDArray[np.int64],
+    matrix: StridedDoubles2,
+    extra: Doubles1,
+    steps: Doubles1,
+    gradient: Doubles1,
+    bits: Doubles2,
+    groups: Integers1,
+    low: Integers1,
+    high: Integers1,
     least_gain: float,
-    integers: NDArray[np.int64],
+    integers: Integers1,
 ) -> int:
     """Change one integer at a time, always the one that gains most, until none gains.
 

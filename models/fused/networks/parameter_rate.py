@@ -8,17 +8,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from givre.models.compiled.kernel import compiled
-from givre.models.compiled.types import Floats, Integers
+from givre.models.compiled.kernel import kernel
+from givre.models.compiled.types import Floats1, Integers1
 
 
-@compiled(
-    "void(int64[::1], float32[::1], float32[::1], float32[::1], float32, float32, float32,"
-    " float32[::1])"
-)
+@kernel()
 def difference_slope(
-    groups: Integers, counts: Floats, values: Floats, origin: Floats, weight: np.float32,
-    floor: np.float32, smoothness: np.float32, slope: Floats,
+    groups: Integers1, counts: Floats1, values: Floats1, origin: Floats1, weight: np.float32,
+    floor: np.float32, smoothness: np.float32, slope: Floats1,
 ) -> None:  # fmt: skip
     """Slope of weight * n * ln(mean |d| + floor), summed over groups, where |d| is smoothed.
 

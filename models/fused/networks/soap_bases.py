@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from givre.models.compiled.kernel import compiled
-from givre.models.compiled.types import FLAGS, Doubles, Floats, Integers
+from givre.models.compiled.kernel import kernel, kernel_part
+from givre.models.compiled.types import FLAGS, Doubles, Floats, Floats1, Integers, Integers2
 from givre.models.fused.networks.soap_step import matrix_at
 
 _ZERO = 0.0
 
 
-@compiled(fastmath=FLAGS)
+@kernel_part(fastmath=FLAGS)
 def _reflect(vector: Doubles, column: Doubles, first: int, scale: float) -> None:
     """Apply I - scale v v^T to a column; v and the column count from `first` on."""
     product = _ZERO
@@ -25,7 +25,7 @@ def _reflect(vector: Doubles, column: Doubles, first: int, scale: float) -> None
         column[i] -= product * vector[i]
 
 
-@compiled(fastmath=FLAGS)
+@kernel_part(fastmath=FLAGS)
 def _orthogonalise(columns: Doubles) -> Doubles:
     """The Q of a QR decomposition by Householder reflections, with the signs of LAPACK.
 
@@ -58,7 +58,7 @@ def _orthogonalise(columns: Doubles) -> Doubles:
     return q
 
 
-@compiled()
+@kernel_part()
 def _by_size(values: Doubles) -> Integers:
     """Indices of the values, largest first; `np.argsort` would be code outside of the kernel."""
     order = np.arange(values.shape[0])
@@ -70,7 +70,7 @@ def _by_size(values: Doubles) -> Integers:
     return order
 
 
-@compiled(fastmath=FLAGS)
+@kernel_part(fastmath=FLAGS)
 def _renew(factor: Floats, basis: Floats) -> Integers:
     """One power iteration of a basis, then QR.
 
@@ -100,8 +100,8 @@ def _renew(factor: Floats, basis: Floats) -> Integers:
     return order
 
 
-@compiled("void(int64[:, ::1], float32[::1])", fastmath=FLAGS)
-def renew_bases(table: Integers, state: Floats) -> None:
+@kernel(fastmath=FLAGS)
+def renew_bases(table: Integers2, state: Floats1) -> None:
     """Renew the bases of all matrices; the second moments, which live in them, follow their order.
 
     Args:

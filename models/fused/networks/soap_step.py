@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from givre.models.compiled.kernel import compiled
-from givre.models.compiled.types import FLAGS, Doubles, Floats, Integers
+from givre.models.compiled.kernel import kernel, kernel_part
+from givre.models.compiled.types import FLAGS, Doubles1, Floats, Floats1, Integers2
 
 CLIP_EPSILON = 1e-6
 """Added to the norm of a gradient before it is clipped, as in torch's `clip_grad_norm_`."""
@@ -17,7 +17,7 @@ _ZERO = np.float32(0)
 _ONE = np.float32(1)
 
 
-@compiled(fastmath=FLAGS)
+@kernel_part(fastmath=FLAGS)
 def clip_factor(gradients: Floats, largest: float) -> float:
     """Factor at most 1 that brings the norm of a gradient down to `largest`; NaN stays NaN."""
     total = 0.0
@@ -30,7 +30,7 @@ def clip_factor(gradients: Floats, largest: float) -> float:
 # Loops, not slices: NumPy's assignment to a slice makes ten times the code, at every call.
 
 
-@compiled()
+@kernel_part()
 def _fill(x: Floats, value: np.float32) -> None:
     """Set all of a matrix to a value."""
     for i in range(x.shape[0]):
@@ -38,7 +38,7 @@ def _fill(x: Floats, value: np.float32) -> None:
             x[i, j] = value
 
 
-@compiled()
+@kernel_part()
 def _copy(x: Floats, out: Floats) -> None:
     """Set out to x."""
     for i in range(x.shape[0]):
@@ -46,7 +46,7 @@ def _copy(x: Floats, out: Floats) -> None:
             out[i, j] = x[i, j]
 
 
-@compiled(fastmath=FLAGS)
+@kernel_part(fastmath=FLAGS)
 def _multiply(a: Floats, b: Floats, out: Floats) -> None:
     """Set out to a @ b."""
     _fill(out, _ZERO)
@@ -57,7 +57,7 @@ def _multiply(a: Floats, b: Floats, out: Floats) -> None:
                 out[i, j] += factor * b[k, j]
 
 
-@compiled(fastmath=FLAGS)
+@kernel_part(fastmath=FLAGS)
 def _multiply_first_transposed(a: Floats, b: Floats, out: Floats) -> None:
     """Set out to a.T @ b."""
     _fill(out, _ZERO)
@@ -68,7 +68,7 @@ def _multiply_first_transposed(a: Floats, b: Floats, out: Floats) -> None:
                 out[i, j] += factor * b[k, j]
 
 
-@compiled(fastmath=FLAGS)
+@kernel_part(fastmath=FLAGS)
 def _multiply_second_transposed(a: Floats, b: Floats, out: Floats) -> None:
     """Set out to a @ b.T."""
     for i in range(a.shape[0]):
@@ -79,7 +79,7 @@ def _multiply_second_transposed(a: Floats, b: Floats, out: Floats) -> None:
             out[i, j] = total
 
 
-@compiled(fastmath=FLAGS)
+@kernel_part(fastmath=FLAGS)
 def _approach(running: Floats, wanted: Floats, share: np.float32) -> None:
     """Move a running mean towards a matrix."""
     for i in range(running.shape[0]):
@@ -87,7 +87,7 @@ def _approach(running: Floats, wanted: Floats, share: np.float32) -> None:
             running[i, j] += share * (wanted[i, j] - running[i, j])
 
 
-@compiled()
+@kernel_part()
 def matrix_at(flat: Floats, start: int, rows: int, columns: int) -> Floats:
     """The matrix that begins at `start`; empty if `start` is -1."""
     if start < 0:
@@ -95,7 +95,7 @@ def matrix_at(flat: Floats, start: int, rows: int, columns: int) -> Floats:
     return flat[start : start + rows * columns].reshape(rows, columns)
 
 
-@compiled(fastmath=FLAGS)
+@kernel_part(fastmath=FLAGS)
 def _rotate(x: Floats, row_basis: Floats, column_basis: Floats, spare: Floats) -> None:
     """Express x in the bases; an empty basis is the identity."""
     if row_basis.size:
@@ -106,7 +106,7 @@ def _rotate(x: Floats, row_basis: Floats, column_basis: Floats, spare: Floats) -
         _copy(spare, x)
 
 
-@compiled(fastmath=FLAGS)
+@kernel_part(fastmath=FLAGS)
 def _rotate_back(x: Floats, row_basis: Floats, column_basis: Floats, spare: Floats) -> None:
     """Undo `_rotate`."""
     if row_basis.size:
@@ -117,12 +117,9 @@ def _rotate_back(x: Floats, row_basis: Floats, column_basis: Floats, spare: Floa
         _copy(spare, x)
 
 
-@compiled(
-    "void(int64[:, ::1], float32[::1], float32[::1], float32[::1], float64[::1])",
-    fastmath=FLAGS,
-)
+@kernel(fastmath=FLAGS)
 def soap_step(
-    table: Integers, parameters: Floats, gradients: Floats, state: Floats, constants: Doubles
+    table: Integers2, parameters: Floats1, gradients: Floats1, state: Floats1, constants: Doubles1
 ) -> None:
     """Clip the gradient, update the parameters and all running means.
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from givre.models.compiled.kernel import compiled
+from givre.models.compiled.kernel import kernel, kernel_part
 from givre.models.compiled.tickets import Parts, Tickets, next_ticket
-from givre.models.compiled.types import FLAGS, Doubles, Floats
+from givre.models.compiled.types import FLAGS, Doubles2, Floats, Floats1, Floats2
 from givre.models.fused.synthesis.products import (
     BLOCK,
     add_product_of_4,
@@ -94,7 +94,7 @@ def pixel_weights(
     )
 
 
-@compiled(fastmath=FLAGS)
+@kernel_part(fastmath=FLAGS)
 def _hidden_features(weight: Floats, x: Floats, features: Floats) -> None:
     """Hidden layer of a block; its bias is the weight of an input that is 1."""
     n_hidden, n_inputs = weight.shape
@@ -108,7 +108,7 @@ def _hidden_features(weight: Floats, x: Floats, features: Floats) -> None:
                 out[p] = _ZERO if out[p] < _ZERO else out[p]
 
 
-@compiled(fastmath=FLAGS)
+@kernel_part(fastmath=FLAGS)
 def _hidden_gradient(weight: Floats, g: Floats, features: Floats) -> None:
     """Replace a row of hidden features by the gradient with respect to them before the ReLU."""
     w0, w1, w2, w3 = weight[0], weight[1], weight[2], weight[3]
@@ -117,21 +117,17 @@ def _hidden_gradient(weight: Floats, g: Floats, features: Floats) -> None:
         features[p] = gradient if features[p] > _ZERO else _ZERO
 
 
-@compiled(
-    "void(int64[::1], int64[:, ::1], float32[:, ::1], float32[:, ::1], float32[:, ::1],"
-    " float32[::1], float32[:, ::1], float32[:, ::1], float32[:, ::1])",
-    fastmath=FLAGS,
-)
+@kernel(fastmath=FLAGS)
 def pixel_forward(
     tickets: Tickets,
     parts: Parts,
-    dense: Floats,
-    hidden: Floats,
-    output: Floats,
-    output_bias: Floats,
-    stabiliser: Floats,
-    features: Floats,
-    stabilised: Floats,
+    dense: Floats2,
+    hidden: Floats2,
+    output: Floats2,
+    output_bias: Floats1,
+    stabiliser: Floats2,
+    features: Floats2,
+    stabilised: Floats2,
 ) -> None:
     """Run the per-pixel layers on blocks of pixels.
 
@@ -167,26 +163,21 @@ def pixel_forward(
         part = next_ticket(tickets)
 
 
-@compiled(
-    "void(int64[::1], int64[:, ::1], float32[:, ::1], float32[:, ::1], float32[:, ::1],"
-    " float32[:, ::1], float32[:, ::1], float32[:, ::1], float32[:, ::1], float32[:, ::1],"
-    " float64[:, ::1], float64[:, ::1], float64[:, ::1])",
-    fastmath=FLAGS,
-)
+@kernel(fastmath=FLAGS)
 def pixel_backward(
     tickets: Tickets,
     parts: Parts,
-    dense: Floats,
-    hidden: Floats,
-    hidden_by_input: Floats,
-    output_by_feature: Floats,
-    stabiliser_by_input: Floats,
-    features_gradient: Floats,
-    stabilised_gradient: Floats,
-    dense_gradient: Floats,
-    hidden_sums: Doubles,
-    output_sums: Doubles,
-    stabiliser_sums: Doubles,
+    dense: Floats2,
+    hidden: Floats2,
+    hidden_by_input: Floats2,
+    output_by_feature: Floats2,
+    stabiliser_by_input: Floats2,
+    features_gradient: Floats2,
+    stabilised_gradient: Floats2,
+    dense_gradient: Floats2,
+    hidden_sums: Doubles2,
+    output_sums: Doubles2,
+    stabiliser_sums: Doubles2,
 ) -> None:
     """Run the per-pixel layers backwards on blocks of pixels.
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from givre.models.compiled.kernel import compiled
+from givre.models.compiled.kernel import kernel_part
 from givre.models.compiled.types import FLAGS, Doubles, Floats
 
 BLOCK = 128
@@ -21,7 +21,7 @@ _ZERO = np.float32(0)
 _INFINITY = np.float32(np.inf)
 
 
-@compiled(fastmath=FLAGS)
+@kernel_part(fastmath=FLAGS)
 def load_block(planes: Floats, start: int, n_rows: int, block: Floats) -> None:
     """Copy pixels from `start` on into a block; pixels beyond the end become zero."""
     n = min(BLOCK, planes.shape[1] - start)
@@ -33,7 +33,7 @@ def load_block(planes: Floats, start: int, n_rows: int, block: Floats) -> None:
             target[p] = _ZERO
 
 
-@compiled(fastmath=FLAGS)
+@kernel_part(fastmath=FLAGS)
 def store_block(block: Floats, start: int, n_rows: int, planes: Floats) -> None:
     """Copy a block to the pixels from `start` on."""
     n = min(BLOCK, planes.shape[1] - start)
@@ -47,7 +47,7 @@ def store_block(block: Floats, start: int, n_rows: int, planes: Floats) -> None:
 # accesses are contiguous, and leaves the loops over pixels to vector instructions.
 
 
-@compiled(fastmath=FLAGS)
+@kernel_part(fastmath=FLAGS)
 def start_product(
     weight: Floats, x: Floats, bias: np.float32, low: np.float32, out: Floats
 ) -> None:
@@ -69,7 +69,7 @@ def start_product(
         out[p] = low if total < low else total
 
 
-@compiled(fastmath=FLAGS)
+@kernel_part(fastmath=FLAGS)
 def _add_product_of_8(weight: Floats, x: Floats, out: Floats) -> None:
     """Add 8 inputs times their weights to an output row."""
     w0, w1, w2, w3 = weight[0], weight[1], weight[2], weight[3]
@@ -87,7 +87,7 @@ def _add_product_of_8(weight: Floats, x: Floats, out: Floats) -> None:
         )
 
 
-@compiled(fastmath=FLAGS)
+@kernel_part(fastmath=FLAGS)
 def add_product_of_4(weight: Floats, x: Floats, out: Floats) -> None:
     """Add 4 inputs times their weights to an output row."""
     w0, w1, w2, w3 = weight[0], weight[1], weight[2], weight[3]
@@ -95,7 +95,7 @@ def add_product_of_4(weight: Floats, x: Floats, out: Floats) -> None:
         out[p] += w0 * x[p] + w1 * x[BLOCK + p] + w2 * x[2 * BLOCK + p] + w3 * x[3 * BLOCK + p]
 
 
-@compiled(fastmath=FLAGS)
+@kernel_part(fastmath=FLAGS)
 def product(weight: Floats, x: Floats, bias: np.float32, out: Floats) -> None:
     """Set an output row to the bias plus all inputs, a multiple of 4, times their weights."""
     n_inputs = len(weight)
@@ -106,7 +106,7 @@ def product(weight: Floats, x: Floats, bias: np.float32, out: Floats) -> None:
         add_product_of_4(weight[n_inputs - 4 :], x[(n_inputs - 4) * BLOCK :], out)
 
 
-@compiled(fastmath=FLAGS)
+@kernel_part(fastmath=FLAGS)
 def _add_correlations(left: Floats, right: Floats, n_right: int, sums: Doubles) -> None:
     """Add the inner products of 2 rows with 4 rows; n_right sums lie between those of the 2."""
     # Eight sums, not four: LLVM would make one vector of four, and scalar loads.
@@ -133,7 +133,7 @@ def _add_correlations(left: Floats, right: Floats, n_right: int, sums: Doubles) 
     sums[n_right + 3] += s7
 
 
-@compiled(fastmath=FLAGS)
+@kernel_part(fastmath=FLAGS)
 def correlate(left: Floats, right: Floats, n_right: int, sums: Doubles) -> None:
     """Add the inner products of all left rows with all right rows.
 
@@ -147,7 +147,7 @@ def correlate(left: Floats, right: Floats, n_right: int, sums: Doubles) -> None:
             )
 
 
-@compiled(fastmath=FLAGS)
+@kernel_part(fastmath=FLAGS)
 def row_sum(row: Floats) -> np.float32:
     """Sum of one row."""
     total = _ZERO

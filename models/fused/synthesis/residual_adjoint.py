@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from givre.models.compiled.kernel import compiled
+from givre.models.compiled.kernel import kernel, kernel_part
 from givre.models.compiled.tickets import Parts, Tickets, next_ticket
-from givre.models.compiled.types import FLAGS, Doubles, Floats
+from givre.models.compiled.types import FLAGS, Doubles, Doubles2, Floats, Floats3
 from givre.models.fused.synthesis.residual_layers import Ring, add_filtered, put_row
 
 _ZERO = np.float32(0)
 
 
-@compiled(fastmath=FLAGS)
+@kernel_part(fastmath=FLAGS)
 def _put_row_or_zeros(planes: Floats, y: int, slot: int, ring: Ring) -> None:
     """Copy row y of all planes, zero where there is none; the borders of the ring stay zero."""
     n_channels, height, width = planes.shape
@@ -31,7 +31,7 @@ def _put_row_or_zeros(planes: Floats, y: int, slot: int, ring: Ring) -> None:
                 target[x] = _ZERO
 
 
-@compiled(fastmath=FLAGS)
+@kernel_part(fastmath=FLAGS)
 def _add_inner_products(
     gradient: Floats, above: Floats, here: Floats, below: Floats, sums: Doubles
 ) -> None:
@@ -60,7 +60,7 @@ def _add_inner_products(
     sums[8] += s8
 
 
-@compiled(fastmath=FLAGS)
+@kernel_part(fastmath=FLAGS)
 def _adjoint_weights(weight: Floats, is_first: bool, is_last: bool, out: Floats) -> None:
     """Weights with which a row of the input gathers the gradient of the rows around it.
 
@@ -85,7 +85,7 @@ def _adjoint_weights(weight: Floats, is_first: bool, is_last: bool, out: Floats)
                     out[i, o, 3 + k] += weight[o, i, 8 - k]
 
 
-@compiled(fastmath=FLAGS)
+@kernel_part(fastmath=FLAGS)
 def _adjoint_row(turned: Floats, y: int, ring: Ring, out: Floats) -> None:
     """Row y of the gradient with respect to a layer's input, from a ring of the gradient."""
     n_channels, width = out.shape
@@ -104,20 +104,16 @@ def _adjoint_row(turned: Floats, y: int, ring: Ring, out: Floats) -> None:
                 row[width - 1] += weight[3 * k] * samples[width]
 
 
-@compiled(
-    "void(int64[::1], int64[:, ::1], float32[:, :, ::1], float32[:, :, ::1], float32[:, :, ::1],"
-    " boolean, float32[:, :, ::1], float64[:, ::1])",
-    fastmath=FLAGS,
-)
+@kernel(fastmath=FLAGS)
 def residual_backward(
     tickets: Tickets,
     parts: Parts,
-    source: Floats,
-    weight: Floats,
-    gradient: Floats,
+    source: Floats3,
+    weight: Floats3,
+    gradient: Floats3,
     rectified: bool,
-    destination: Floats,
-    sums: Doubles,
+    destination: Floats3,
+    sums: Doubles2,
 ) -> None:
     """Run a residual layer backwards on rows.
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from givre.models.compiled.kernel import compiled
+from givre.models.compiled.kernel import kernel, kernel_part
 from givre.models.compiled.tickets import Parts, Tickets, next_ticket
-from givre.models.compiled.types import FLAGS, Doubles, Floats
+from givre.models.compiled.types import FLAGS, Doubles1, Floats, Floats1, Floats3
 
 Ring = NDArray[np.float32]
 """(C, 3, W + 2): row y of a plane is at y % 3."""
@@ -20,7 +20,7 @@ _ZERO = np.float32(0)
 _ONE = np.float32(1)
 
 
-@compiled(fastmath=FLAGS)
+@kernel_part(fastmath=FLAGS)
 def put_row(planes: Floats, y: int, slot: int, ring: Ring) -> None:
     """Copy row y of all planes, or the nearest row, with its first and last sample repeated."""
     n_channels, height, width = planes.shape
@@ -34,7 +34,7 @@ def put_row(planes: Floats, y: int, slot: int, ring: Ring) -> None:
             inner[x] = source[x]
 
 
-@compiled(fastmath=FLAGS)
+@kernel_part(fastmath=FLAGS)
 def add_filtered(weight: Floats, above: Floats, here: Floats, below: Floats, out: Floats) -> None:
     """Add three rows, filtered with 9 weights, to an output row of their length less 2."""
     w0, w1, w2 = weight[0], weight[1], weight[2]
@@ -54,7 +54,7 @@ def add_filtered(weight: Floats, above: Floats, here: Floats, below: Floats, out
         )
 
 
-@compiled(fastmath=FLAGS)
+@kernel_part(fastmath=FLAGS)
 def _layer_row(weight: Floats, bias: Floats, y: int, ring: Ring, out: Floats) -> None:
     """Row y of a residual layer's result, input included, without a ReLU.
 
@@ -75,18 +75,14 @@ def _layer_row(weight: Floats, bias: Floats, y: int, ring: Ring, out: Floats) ->
             add_filtered(weight[o, i], ring[i, above], ring[i, here], ring[i, below], row)
 
 
-@compiled(
-    "void(int64[::1], int64[:, ::1], float32[:, :, ::1], float32[:, :, ::1], float32[::1],"
-    " float32[:, :, ::1])",
-    fastmath=FLAGS,
-)
+@kernel(fastmath=FLAGS)
 def residual_forward(
     tickets: Tickets,
     parts: Parts,
-    source: Floats,
-    weight: Floats,
-    bias: Floats,
-    destination: Floats,
+    source: Floats3,
+    weight: Floats3,
+    bias: Floats1,
+    destination: Floats3,
 ) -> None:
     """Run a residual layer and its ReLU on rows.
 
@@ -116,19 +112,15 @@ def residual_forward(
         part = next_ticket(tickets)
 
 
-@compiled(
-    "void(int64[::1], int64[:, ::1], float32[:, :, ::1], float32[:, :, ::1], float32[::1],"
-    " float32[:, :, ::1], float32[:, :, ::1])",
-    fastmath=FLAGS,
-)
+@kernel(fastmath=FLAGS)
 def last_forward(
     tickets: Tickets,
     parts: Parts,
-    source: Floats,
-    weight: Floats,
-    bias: Floats,
-    stabilised: Floats,
-    normalised: Floats,
+    source: Floats3,
+    weight: Floats3,
+    bias: Floats1,
+    stabilised: Floats3,
+    normalised: Floats3,
 ) -> None:
     """Run the last residual layer on rows and add the stabiliser.
 
@@ -159,19 +151,15 @@ def last_forward(
         part = next_ticket(tickets)
 
 
-@compiled(
-    "void(int64[::1], int64[:, ::1], float32[:, :, ::1], float32[:, :, ::1], float32[::1],"
-    " float32, float64[::1])",
-    fastmath=FLAGS,
-)
+@kernel(fastmath=FLAGS)
 def error_gradient(
     tickets: Tickets,
     parts: Parts,
-    normalised: Floats,
-    target: Floats,
-    span: Floats,
+    normalised: Floats3,
+    target: Floats3,
+    span: Floats1,
     scale: np.float32,
-    sums: Doubles,
+    sums: Doubles1,
 ) -> None:
     """Squared errors of rows, and their gradient.
 

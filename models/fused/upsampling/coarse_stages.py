@@ -12,8 +12,8 @@ from math import prod
 
 import numpy as np
 
-from givre.models.compiled.kernel import compiled
-from givre.models.compiled.types import Doubles, Floats, Integers
+from givre.models.compiled.kernel import kernel, kernel_part
+from givre.models.compiled.types import Doubles2, Floats, Floats1, Floats2, Integers, Integers2
 from givre.models.fused.upsampling.plane_filters import (
     BLOCK_ROWS,
     double_planes,
@@ -58,14 +58,14 @@ def stage_table(shapes: tuple[Shape, ...], n_transposed: int, n_preconcat: int) 
     return np.array(rows, np.int64).reshape(-1, 11)
 
 
-@compiled()
+@kernel_part()
 def _planes(flat: Floats, start: int, n: int, height: int, width: int) -> Floats:
     return flat[start : start + n * height * width].reshape(n, height, width)
 
 
-@compiled("void(int64[:, ::1], float32[::1], float32[::1], float32[:, ::1], float32[:, ::1])")
+@kernel()
 def coarse_forward(
-    table: Integers, fresh: Floats, carried: Floats, transposed: Floats, preconcat: Floats
+    table: Integers2, fresh: Floats1, carried: Floats1, transposed: Floats2, preconcat: Floats2
 ) -> None:
     """Compute every stage's result.
 
@@ -90,20 +90,17 @@ def coarse_forward(
         sharpen_planes(new, sharp, preconcat[table[stage, 10]], 0, n * blocks)
 
 
-@compiled(
-    "void(int64[:, ::1], float32[::1], float32[::1], float32[::1], float32[::1],"
-    " float32[:, ::1], float32[:, ::1], float64[:, ::1], float64[:, ::1])"
-)
+@kernel()
 def coarse_adjoint(
-    table: Integers,
-    fresh: Floats,
-    carried: Floats,
-    grad_fresh: Floats,
-    grad_carried: Floats,
-    transposed: Floats,
-    preconcat: Floats,
-    grad_transposed: Doubles,
-    grad_preconcat: Doubles,
+    table: Integers2,
+    fresh: Floats1,
+    carried: Floats1,
+    grad_fresh: Floats1,
+    grad_carried: Floats1,
+    transposed: Floats2,
+    preconcat: Floats2,
+    grad_transposed: Doubles2,
+    grad_preconcat: Doubles2,
 ) -> None:
     """Carry the gradient of the last stage's result back to all latents and filters.
 

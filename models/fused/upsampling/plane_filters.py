@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from givre.models.compiled.kernel import compiled
+from givre.models.compiled.kernel import kernel_part
 from givre.models.compiled.types import FLAGS, Doubles, Floats
 from givre.models.fused.upsampling.row_filters import (
     combine_rows,
@@ -36,7 +36,7 @@ def n_items(n_planes: int, n_rows: int) -> int:
     return n_planes * -(-n_rows // BLOCK_ROWS)
 
 
-@compiled(fastmath=FLAGS)
+@kernel_part(fastmath=FLAGS)
 def double_planes(source: Floats, out: Floats, taps: Floats, first: int, last: int) -> None:
     """Upsample items `first` to `last` of the source by 2.
 
@@ -71,7 +71,7 @@ def double_planes(source: Floats, out: Floats, taps: Floats, first: int, last: i
                 combine_rows(out[p, 2 * m + 1], ring, index, odd)
 
 
-@compiled(fastmath=FLAGS)
+@kernel_part(fastmath=FLAGS)
 def double_planes_adjoint(
     source: Floats,
     grad_out: Floats,
@@ -141,7 +141,7 @@ def double_planes_adjoint(
             fold_row(grad_source[p, m], extended, n // 2)
 
 
-@compiled(fastmath=FLAGS)
+@kernel_part(fastmath=FLAGS)
 def sharpen_planes(source: Floats, out: Floats, taps: Floats, first: int, last: int) -> None:
     """Add to items `first` to `last` of the source their filtered selves.
 
@@ -175,7 +175,7 @@ def sharpen_planes(source: Floats, out: Floats, taps: Floats, first: int, last: 
                 out[p, y, x] += source[p, y, x]
 
 
-@compiled(fastmath=FLAGS)
+@kernel_part(fastmath=FLAGS)
 def sharpen_planes_adjoint(
     source: Floats,
     grad_out: Floats,

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from givre.models.compiled.kernel import compiled
+from givre.models.compiled.kernel import kernel_part
 from givre.models.compiled.types import FLAGS, Doubles, Floats, Integers
 
 _ZERO = np.float32(0)
 
 
-@compiled(fastmath=FLAGS)
+@kernel_part(fastmath=FLAGS)
 def combine_rows(out: Floats, rows: Floats, index: Integers, weights: Floats) -> None:
     """Set out[x] to the sum over t of weights[t] * rows[index[t], x]."""
     width = out.shape[0]
@@ -30,7 +30,7 @@ def combine_rows(out: Floats, rows: Floats, index: Integers, weights: Floats) ->
                 out[x] += w0 * r0[x] + w1 * r1[x] + w2 * r2[x] + w3 * r3[x]
 
 
-@compiled(fastmath=FLAGS)
+@kernel_part(fastmath=FLAGS)
 def correlate_rows(sums: Doubles, stride: int, g: Floats, rows: Floats, index: Integers) -> None:
     """Add to sums[stride * t] the inner product of g and rows[index[t]], for every t."""
     for t in range(0, index.shape[0], 4):
@@ -47,7 +47,7 @@ def correlate_rows(sums: Doubles, stride: int, g: Floats, rows: Floats, index: I
         sums[stride * (t + 3)] += s3
 
 
-@compiled(fastmath=FLAGS)
+@kernel_part(fastmath=FLAGS)
 def filter_row(out: Floats, padded: Floats, taps: Floats, add: bool) -> None:
     """Set out[x] to, or with `add` increase it by, the sum over t of taps[t] * padded[x + t]."""
     for t in range(0, taps.shape[0], 4):
@@ -61,7 +61,7 @@ def filter_row(out: Floats, padded: Floats, taps: Floats, add: bool) -> None:
                 out[x] += w0 * p[x] + w1 * p[x + 1] + w2 * p[x + 2] + w3 * p[x + 3]
 
 
-@compiled(fastmath=FLAGS)
+@kernel_part(fastmath=FLAGS)
 def correlate_shifts(sums: Doubles, stride: int, n_taps: int, g: Floats, padded: Floats) -> None:
     """Add to sums[stride * t] the sum over x of g[x] * padded[x + t], for 0 <= t < n_taps."""
     for t in range(0, n_taps, 4):
@@ -78,7 +78,7 @@ def correlate_shifts(sums: Doubles, stride: int, n_taps: int, g: Floats, padded:
         sums[stride * (t + 3)] += s3
 
 
-@compiled(fastmath=FLAGS)
+@kernel_part(fastmath=FLAGS)
 def double_row(out: Floats, padded: Floats, even: Floats, odd: Floats) -> None:
     """Interleave the two phases: out[2x] from padded[x ...], out[2x + 1] from padded[x + 1 ...]."""
     for t in range(0, even.shape[0], 4):
@@ -95,7 +95,7 @@ def double_row(out: Floats, padded: Floats, even: Floats, odd: Floats) -> None:
                 out[2 * x + 1] += o0 * p[x + 1] + o1 * p[x + 2] + o2 * p[x + 3] + o3 * p[x + 4]
 
 
-@compiled()
+@kernel_part()
 def pad_row(padded: Floats, row: Floats, before: int) -> None:
     """Copy a row to padded[before:] and continue it on both sides by its border samples."""
     width = row.shape[0]
@@ -104,7 +104,7 @@ def pad_row(padded: Floats, row: Floats, before: int) -> None:
     padded[before + width :] = row[width - 1]
 
 
-@compiled()
+@kernel_part()
 def fold_row(out: Floats, extended: Floats, before: int) -> None:
     """Adjoint of `pad_row`: what lies outside of the row is added to its border samples."""
     width = out.shape[0]
@@ -115,7 +115,7 @@ def fold_row(out: Floats, extended: Floats, before: int) -> None:
         out[width - 1] += extended[x]
 
 
-@compiled()
+@kernel_part()
 def gather_row(
     i: int, n_low: int, n_high: int, step: int, taps: Floats, index: Integers, weights: Floats
 ) -> None:

@@ -6,9 +6,9 @@ are counted through, first those of the upsampling.
 
 from __future__ import annotations
 
-from givre.models.compiled.kernel import compiled
+from givre.models.compiled.kernel import kernel
 from givre.models.compiled.tickets import Parts, Tickets, next_ticket
-from givre.models.compiled.types import FLAGS, Doubles, Floats
+from givre.models.compiled.types import FLAGS, Doubles2, Floats1, Floats3
 from givre.models.fused.upsampling.plane_filters import (
     double_planes,
     double_planes_adjoint,
@@ -17,14 +17,10 @@ from givre.models.fused.upsampling.plane_filters import (
 )
 
 
-@compiled(
-    "void(int64[::1], int64[:, ::1], float32[:, :, ::1], float32[:, :, ::1], float32[:, :, ::1],"
-    " float32[::1], float32[::1], int64)",
-    fastmath=FLAGS,
-)
+@kernel(fastmath=FLAGS)
 def stage_forward(
-    tickets: Tickets, parts: Parts, fresh: Floats, low: Floats, out: Floats, transposed: Floats,
-    preconcat: Floats, n_double: int,
+    tickets: Tickets, parts: Parts, fresh: Floats3, low: Floats3, out: Floats3, transposed: Floats1,
+    preconcat: Floats1, n_double: int,
 ) -> None:  # fmt: skip
     """Compute items of a stage's result.
 
@@ -49,16 +45,11 @@ def stage_forward(
         part = next_ticket(tickets)
 
 
-@compiled(
-    "void(int64[::1], int64[:, ::1], float32[:, :, ::1], float32[:, :, ::1], float32[:, :, ::1],"
-    " float32[:, :, ::1], float32[:, :, ::1], float32[::1], float32[::1], float64[:, ::1],"
-    " float64[:, ::1])",
-    fastmath=FLAGS,
-)
+@kernel(fastmath=FLAGS)
 def stage_adjoint(
-    tickets: Tickets, parts: Parts, fresh: Floats, low: Floats, grad_out: Floats,
-    grad_fresh: Floats, grad_low: Floats, transposed: Floats, preconcat: Floats,
-    grad_transposed: Doubles, grad_preconcat: Doubles,
+    tickets: Tickets, parts: Parts, fresh: Floats3, low: Floats3, grad_out: Floats3,
+    grad_fresh: Floats3, grad_low: Floats3, transposed: Floats1, preconcat: Floats1,
+    grad_transposed: Doubles2, grad_preconcat: Doubles2,
 ) -> None:  # fmt: skip
     """Carry the gradient of a stage's result back to items of its inputs, and to both filters.
 

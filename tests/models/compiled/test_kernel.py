@@ -18,42 +18,38 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 from givre import models
-from givre.models.compiled import kernel, pool
+from givre.models.compiled import kernel as kernel_module
+from givre.models.compiled import pool
 from givre.models.compiled.buffers import Buffers
-from givre.models.compiled.kernel import Compiled, compiled
-from givre.models.compiled.tickets import next_ticket
+from givre.models.compiled.kernel import Compiled, kernel
+from givre.models.compiled.tickets import Parts, Tickets, next_ticket
+from givre.models.compiled.types import Doubles, Floats, Floats1, Floats2, Integers1
 from givre.models.compiled.vector_math import cos_turns, exp, exp2, log2, sin_turns, tanh
 
-Floats = NDArray[np.float32]
-Doubles = NDArray[np.float64]
-
 HELPER = """
-from givre.models.compiled.kernel import compiled
-from givre.models.compiled.tickets import next_ticket
+from givre.models.compiled.kernel import kernel_part
 STEP = {step}
-@compiled()
+@kernel_part()
 def helper(x):
     return x + STEP
 """
 KERNEL = """
 from fused_helper import helper
-from givre.models.compiled.kernel import compiled
-from givre.models.compiled.tickets import next_ticket
-@compiled("int64(int64)")
-def doubled(x):
+from givre.models.compiled.kernel import kernel
+@kernel()
+def doubled(x: int) -> int:
     return 2 * helper(x)
 """
 
 SUMS = """
 import numpy as np
-from givre.models.compiled.kernel import compiled
-from givre.models.compiled.tickets import next_ticket
-from givre.models.fused.synthesis.products import (BLOCK, correlate)
-@compiled("void(float32[::1], float32[::1], int64, float64[::1])", fastmath=FLAGS)
-def sums_of(left, right, n_right, sums):
+from givre.models.compiled.kernel import kernel
+from givre.models.compiled.types import FLAGS, Doubles1, Floats1
+from givre.models.fused.synthesis.products import BLOCK, correlate
+@kernel(fastmath=FLAGS)
+def sums_of(left: Floats1, right: Floats1, n_right: int, sums: Doubles1) -> None:
     correlate(left, right, n_right, sums)
     correlate(right, left, n_right, sums)
 left, right = np.random.default_rng(0).standard_normal((2, 8 * BLOCK)).astype(np.float32)
@@ -63,8 +59,8 @@ print(sum(sums_of.machine_code().stats.cache_hits.values()), sums.tobytes().hex(
 """
 
 
-@compiled("void(float32[::1], float32[:, ::1])", fastmath=True)
-def evaluate(x: Floats, y: Floats) -> None:
+@kernel(fastmath=True)
+def evaluate(x: Floats1, y: Floats2) -> None:
     for i in range(x.size):
         y[0, i] = exp2(x[i])
         y[1, i] = exp(x[i])
@@ -146,8 +142,8 @@ def test_chunks_are_a_partition(n_items: int, grain: int) -> None:
     assert all(last - first >= grain for first, last in parts[:-1])
 
 
-@compiled("void(int64[::1], int64[:, ::1], int64[::1])")
-def count_visits(tickets: np.ndarray, parts: np.ndarray, visits: np.ndarray) -> None:
+@kernel()
+def count_visits(tickets: Tickets, parts: Parts, visits: Integers1) -> None:
     """Add one to every item of every part that this thread takes."""
     part = next_ticket(tickets)
     while part < parts.shape[0]:
@@ -298,7 +294,7 @@ def all_kernels() -> list[Compiled[..., object]]:
         value
         for module in modules
         for value in vars(module).values()
-        if isinstance(value, Compiled) and value.__module__ == module.__name__ and value._signatures
+        if isinstance(value, Compiled) and value.__module__ == module.__name__ and value.is_kernel
     ]
 
 
@@ -323,15 +319,15 @@ def test_machine_code_holds_no_function_that_another_could_replace(
 
 def test_kernels_run_without_a_cache_folder() -> None:
     scope: dict[str, object] = {"__name__": "nowhere"}
-    source = "def tripled(x):\n    return 3 * x\n"
+    source = "def tripled(x: int) -> int:\n    return 3 * x\n"
     # numba finds no folder for code that is in no file.
     exec(compile(source, "<nowhere>", "exec"), scope)
-    tripled: Compiled[[int], int] = compiled("int64(int64)")(scope["tripled"])  # type: ignore[arg-type]
+    tripled: Compiled[[int], int] = kernel()(scope["tripled"])  # type: ignore[arg-type]
     assert tripled(5) == 15
 
 
 def test_a_faulty_kernel_raises() -> None:
-    @compiled("int64(int64)")
+    @kernel()
     def faulty(x: int) -> int:
         return x.no_such_attribute  # type: ignore[attr-defined, no-any-return]
 
@@ -344,7 +340,7 @@ def test_compilation_is_announced_once(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(kernel, "_announced", threading.Event())
+    monkeypatch.setattr(kernel_module, "_announced", threading.Event())
     with caplog.at_level(logging.INFO, logger="givre.models.compiled.kernel"):
         assert modules(7).doubled(1) == 16
         assert modules(8).doubled(1) == 18
@@ -352,7 +348,7 @@ def test_compilation_is_announced_once(
         "compiling kernels for this machine, once; it takes about a minute"
     ]
     caplog.clear()
-    monkeypatch.setattr(kernel, "_announced", threading.Event())
+    monkeypatch.setattr(kernel_module, "_announced", threading.Event())
     with caplog.at_level(logging.INFO, logger="givre.models.compiled.kernel"):
         assert modules(8).doubled(1) == 18
     assert caplog.records == []
