@@ -1,18 +1,22 @@
-"""Compiles kernels with numba, when they are first called and not when they are imported.
+"""Functions that numba compiles when they are first called, and not when they are imported.
 
-Neither importing a kernel nor decorating it loads numba. Machine code is cached on disk; where no
-folder can be written, it is compiled again in every process.
+Neither importing a kernel nor decorating it loads numba. Machine code is kept on disk, see
+`givre.models.compiled.code_cache`; where no folder can be written, every process compiles anew.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections.abc import Callable, Collection, Iterator
 from hashlib import sha256
+from importlib.util import find_spec
+from pathlib import Path
 from types import CodeType, FunctionType
 from typing import Any, Generic, ParamSpec, TypeVar, cast
 
+from givre.models.compiled import code_cache
 from givre.models.compiled.signatures import is_named_tuple, numba_signature, signature_text
 
 _log = logging.getLogger(__name__)
@@ -20,32 +24,36 @@ _lock = threading.RLock()
 
 Fastmath = bool | frozenset[str]
 
-_AS_PART: dict[str, Any] = {"forceinline": True, "no_cpython_wrapper": True}
-"""How a function is compiled for the kernels that call it: pasted into each of them by LLVM.
-
-A helper that stays a function of its own would be in the machine code of several kernels under one
-name, each optimised a little differently, and the linker takes the copy that is loaded first. The
-sums of a kernel would then depend on whether it was compiled or loaded, and on what was before it.
-"""
-
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+def can_compile() -> bool:
+    """Whether numba is there and not switched off by NUMBA_DISABLE_JIT, as debuggers need it."""
+    disabled = os.environ.get("NUMBA_DISABLE_JIT", "0")
+    return disabled in ("", "0") and find_spec("numba") is not None
 
 
 class Compiled(Generic[P, R]):
     """A function that becomes machine code at its first call; safe to call from any thread.
 
     A compiled function may call others and read numbers and tuples among its module's globals.
-    Those others become part of its own machine code, so that its results are the same bits in
-    whichever process it was compiled.
+    Those others become part of its own machine code, under names that no other kernel has: one copy
+    for two kernels would be optimised for the one that was loaded first, and sums would depend on
+    what ran before. So results are the same bits in whichever process a kernel was compiled.
+
+    Attributes:
+        is_kernel: whether Python calls it; else it is a part of kernels.
     """
 
     def __init__(
         self,
         function: Callable[P, R],
+        *,
         is_kernel: bool,
-        fastmath: Fastmath,
-        inline: str,
+        fastmath: Fastmath = False,
+        pasted: bool = False,
+        inline: str = "never",
     ) -> None:
         self.__doc__ = function.__doc__
         self.__name__ = function.__name__
@@ -60,8 +68,10 @@ class Compiled(Generic[P, R]):
             "inline": inline,
             "no_cfunc_wrapper": True,
         }
+        if not is_kernel:
+            self._options |= {"forceinline": pasted, "no_cpython_wrapper": True}
+        self._digest: str | None = None
         self._machine_code: Callable[P, R] | None = None
-        self._part: Callable[P, R] | None = None
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run the machine code, which is loaded or compiled if need be."""
@@ -71,80 +81,101 @@ class Compiled(Generic[P, R]):
         """Return numba's own callable, for loops in which even this detour costs too much."""
         with _lock:
             if self._machine_code is None:
-                self._machine_code = self._build()
+                self._machine_code = self._load() or self._compile()
             return self._machine_code
 
-    def part(self) -> Callable[P, R]:
-        """Return what the kernels that call the function are compiled with; for any types."""
-        with _lock:
-            if self._part is None:
-                import numba
+    def is_ready(self) -> bool:
+        """Whether calling it needs no compiler; loads numba only where that looks likely."""
+        if self._machine_code is not None:
+            return True
+        if not (self.is_kernel and can_compile() and code_cache.holds_any(self.identity)):
+            return False
+        return code_cache.read_code(self.path()) is not None
 
-                inlined = numba.njit(**self._options, **_AS_PART)
-                self._part = cast("Callable[P, R]", inlined(self._linked_function()))
-            return self._part
+    @property
+    def identity(self) -> str:
+        """Name and hash: two kernels of one identity have the same code."""
+        return f"{self.__name__.strip('_')}-{self.digest()}"
+
+    def path(self) -> Path:
+        """The file of its machine code, whether it exists or not; loads numba."""
+        from givre.models.compiled.machine_code import environment
+
+        return code_cache.code_path(self.identity, environment())
 
     def digest(self) -> str:
-        """Short hash of everything outside the function that its machine code depends on."""
-        options = {**self._options, "fastmath": sorted(map(str, self._flags()))}
-        signature = signature_text(self.__wrapped__) if self.is_kernel else None
-        parts: list[object] = [signature, sorted(options.items()), sorted(_AS_PART.items())]
-        for name, value in _globals_read(self.__wrapped__).items():
-            if isinstance(value, Compiled):
-                parts.append((name, value.digest(), *_content(_code(value.__wrapped__))))
-            elif is_named_tuple(value):
-                parts.append((name, getattr(value, "_fields", ())))
-            else:
-                parts.append((name, repr(value)))
-        return sha256(repr(parts).encode()).hexdigest()[:12]
+        """Short hash of the function, of all that it calls, of its constants, types and options."""
+        if self._digest is None:
+            options = {**self._options, "fastmath": sorted(map(str, self._flags()))}
+            signature = signature_text(self.__wrapped__) if self.is_kernel else None
+            content = tuple(_content(_code(self.__wrapped__)))
+            parts: list[object] = [signature, sorted(options.items()), content]
+            for name, value in _globals_read(self.__wrapped__).items():
+                if isinstance(value, Compiled):
+                    parts.append((name, value.digest()))
+                elif is_named_tuple(value):
+                    parts.append((name, getattr(value, "_fields", ())))
+                else:
+                    parts.append((name, repr(value)))
+            self._digest = sha256(repr(parts).encode()).hexdigest()[:12]
+        return self._digest
+
+    def part(self, kernel: str) -> Callable[..., object]:
+        """Return what a kernel that calls the function is compiled with; for any types.
+
+        Args:
+            kernel: the identity of that kernel, which becomes part of the function's name.
+        """
+        import numba
+
+        return cast("Callable[..., object]", numba.njit(**self._options)(self._linked(kernel)))
 
     def _flags(self) -> Collection[str | bool]:
         fastmath = self._options["fastmath"]
         return fastmath if isinstance(fastmath, set) else [bool(fastmath)]
 
-    def _build(self) -> Callable[P, R]:
-        function = self._linked_function()
-        if not self.is_kernel:  # called from Python all the same
-            return self._compile(function, cache=False)
-        try:
-            return self._compile(function, cache=True)
-        except Exception as error:
-            # No folder can be written, the disk is full, or the cache is damaged, which shows in
-            # any kind of error. If the fault is the kernel's, it is raised again below.
-            _log.debug("%s is compiled in memory only: %s", self.__name__, error)
-            return self._compile(function, cache=False)
+    def _load(self) -> Callable[P, R] | None:
+        """The machine code that is on disk, if it is."""
+        if not self.is_kernel or not code_cache.holds_any(self.identity):
+            return None
+        from givre.models.compiled.machine_code import from_bytes
 
-    def _compile(self, function: FunctionType, cache: bool) -> Callable[P, R]:
-        import numba
-        from numba.core import event
+        payload = code_cache.read_code(self.path())
+        if payload is None:
+            return None
+        return from_bytes(payload, self._renamed(self.identity, {}), self._options)
 
-        dispatcher = numba.njit(cache=cache, **self._options)(function)
-        if self.is_kernel:
-            with event.install_listener("numba:compile", _announcement(event.Listener)):
-                dispatcher.compile(numba_signature(self.__wrapped__))
-            dispatcher.disable_compile()
-        return cast("Callable[P, R]", dispatcher)
+    def _compile(self) -> Callable[P, R]:
+        function = self._linked(self.identity)
+        if not self.is_kernel:  # called from Python all the same, as tests do
+            import numba
 
-    def _linked_function(self) -> FunctionType:
-        """The function with numba's own callables in the place of `Compiled` ones.
+            plain = {"no_cpython_wrapper": False, "forceinline": False}
+            return cast("Callable[P, R]", numba.njit(**self._options | plain)(function))
+        from givre.models.compiled.machine_code import compile_code, to_bytes
 
-        Its name carries the digest: numba's cache watches the source of the function alone, and
-        would otherwise keep the old code of a helper or a constant that has changed.
-        """
+        found = compile_code(function, self._options, numba_signature(self.__wrapped__))
+        code_cache.write_code(self.path(), to_bytes(found))
+        return cast("Callable[P, R]", found)
+
+    def _linked(self, kernel: str) -> FunctionType:
+        """The function with numba's own callables in the place of `Compiled` ones."""
+        called = _globals_read(cast("FunctionType", self.__wrapped__)).items()
+        parts = {name: f.part(kernel) for name, f in called if isinstance(f, Compiled)}
+        return self._renamed(kernel, parts)
+
+    def _renamed(self, kernel: str, scope: dict[str, Callable[..., object]]) -> FunctionType:
+        """The function with other globals, and a name that says which kernel it is a part of."""
         original = cast("FunctionType", self.__wrapped__)
-        scope = dict(original.__globals__)
-        for name, value in _globals_read(original).items():
-            if isinstance(value, Compiled):
-                scope[name] = value.part()
         function = FunctionType(
             original.__code__,
-            scope,
+            original.__globals__ | scope,
             original.__name__,
             original.__defaults__,
             original.__closure__,
         )
         function.__module__ = original.__module__
-        function.__qualname__ = f"{original.__qualname__}_{self.digest()}"
+        function.__qualname__ = f"{original.__qualname__}_of_{kernel.replace('-', '_')}"
         return function
 
 
@@ -156,16 +187,13 @@ class Intrinsic(Compiled[P, R]):
     """
 
     def __init__(self, function: Callable[P, R]) -> None:
-        super().__init__(function, is_kernel=False, fastmath=False, inline="never")
+        super().__init__(function, is_kernel=False)
 
-    def part(self) -> Callable[P, R]:
+    def part(self, kernel: str) -> Callable[..., object]:
         """Return what the kernels that use it are compiled with."""
-        with _lock:
-            if self._part is None:
-                from numba.extending import intrinsic
+        from numba.extending import intrinsic
 
-                self._part = cast("Callable[P, R]", intrinsic(self.__wrapped__))
-            return self._part
+        return cast("Callable[..., object]", intrinsic(self.__wrapped__))
 
 
 def kernel(*, fastmath: Fastmath = False) -> Callable[[Callable[P, R]], Compiled[P, R]]:
@@ -180,13 +208,13 @@ def kernel(*, fastmath: Fastmath = False) -> Callable[[Callable[P, R]], Compiled
     """
 
     def decorate(function: Callable[P, R]) -> Compiled[P, R]:
-        return Compiled(function, is_kernel=True, fastmath=fastmath, inline="never")
+        return Compiled(function, is_kernel=True, fastmath=fastmath)
 
     return decorate
 
 
 def kernel_part(
-    *, fastmath: Fastmath = False, inline: str = "never"
+    *, fastmath: Fastmath = False, pasted: bool = True, inline: str = "never"
 ) -> Callable[[Callable[P, R]], Compiled[P, R]]:
     """Decorator for a function that kernels call, and other such functions.
 
@@ -195,12 +223,14 @@ def kernel_part(
 
     Args:
         fastmath: True, or a frozenset of LLVM flags, to let sums be reordered.
-        inline: "always" pastes the function into its callers before types are inferred; LLVM
-            inlines small functions anyhow.
+        pasted: whether LLVM pastes it into its callers. It must be where a call for each block
+            of pixels would count. A function that works on whole rows is better not pasted: what
+            it takes to compile a kernel grows faster than the kernel.
+        inline: "always" pastes the function into its callers before types are inferred.
     """
 
     def decorate(function: Callable[P, R]) -> Compiled[P, R]:
-        return Compiled(function, is_kernel=False, fastmath=fastmath, inline=inline)
+        return Compiled(function, is_kernel=False, fastmath=fastmath, pasted=pasted, inline=inline)
 
     return decorate
 
@@ -238,21 +268,3 @@ def _names(code: CodeType) -> Iterator[str]:
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
             yield from _names(constant)
-
-
-_announced = threading.Event()
-
-
-def _announcement(listener: type[Any]) -> Any:
-    """A listener that tells once a process that kernels are being compiled."""
-
-    class Announcement(listener):  # type: ignore[misc]
-        def on_start(self, event: object) -> None:
-            if not _announced.is_set():
-                _announced.set()
-                _log.info("compiling kernels for this machine, once; it takes about a minute")
-
-        def on_end(self, event: object) -> None:
-            pass
-
-    return Announcement()

@@ -35,7 +35,7 @@ def preconcat_taps(half: Doubles) -> Doubles:
     return np.concatenate([half, half[:-1][::-1]])
 
 
-@kernel_part(fastmath=EXACT)
+@kernel_part(fastmath=EXACT, pasted=False)
 def fill_sides(line: Doubles, first: int, last: int, size: int) -> None:
     """Replicate the border in a line that holds x[first .. last - 1] of a signal of `size`."""
     for i in range(max(0, -first)):
@@ -44,7 +44,7 @@ def fill_sides(line: Doubles, first: int, last: int, size: int) -> None:
         line[last - first - 1 - i] = line[size - 1 - first]
 
 
-@kernel_part(fastmath=EXACT)
+@kernel_part(fastmath=EXACT, pasted=False)
 def vertical_sum(
     plane: Doubles, taps: Doubles, row: int, first: int, last: int, out: Doubles
 ) -> None:
@@ -67,7 +67,7 @@ def vertical_sum(
     fill_sides(out, first, last, width)
 
 
-@kernel_part(fastmath=EXACT)
+@kernel_part(fastmath=EXACT, pasted=False)
 def horizontal_sum(line: Doubles, taps: Doubles, n: int, out: Doubles) -> None:
     """R(sum over j of taps[j] * line[x + j]) for x = 0 .. n - 1."""
     weight = taps[0]
@@ -82,7 +82,7 @@ def horizontal_sum(line: Doubles, taps: Doubles, n: int, out: Doubles) -> None:
         out[x] = on_grid(out[x], -LIMIT)
 
 
-@kernel_part(fastmath=EXACT)
+@kernel_part(fastmath=EXACT, pasted=False)
 def doubled_row(
     plane: Doubles, taps: Doubles, row: int, left: int, n: int, scratch: Doubles, out: Doubles
 ) -> None:
@@ -114,7 +114,7 @@ def doubled_row(
         out[n - 1] = even[half - 1]
 
 
-@kernel_part(fastmath=EXACT)
+@kernel_part(fastmath=EXACT, pasted=False)
 def preconcat_row(
     plane: Doubles, taps: Doubles, row: int, left: int, n: int, scratch: Doubles, out: Doubles
 ) -> None:
