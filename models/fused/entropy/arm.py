@@ -2,8 +2,8 @@
 
 The ARM (Ladune et al., "COOL-CHIC: Coordinate-based Low Complexity Hierarchical Image Codec",
 ICCV 2023, arXiv:2212.05458; the residual connections and the linear stabiliser are those of later
-versions, Cool-chic 4 and 5) turns the context c of a latent, its causal neighbours and its inter-feature contexts, into
-the mean and the log-scale of a Laplace distribution:
+versions, Cool-chic 4 and 5) turns the context c of a latent, its causal neighbours and its
+inter-feature contexts, into the mean and the log-scale of a Laplace distribution:
 
     h_0 = c
     h_i = max(W_i h_(i-1) + b_i + h_(i-1), 0)        for i = 1 to N
