@@ -165,14 +165,18 @@ class FusedLatents:
 
     def _constants(self, settings: ProxySettings | None) -> ProxyConstants:
         """What the kernel makes a proxy with; zeros for none."""
-        n = len(self.latents)
+        n, zero = len(self.latents), np.float32(0)
         if settings is None:
-            return ProxyConstants(*np.zeros(4, np.float32), np.zeros((n, 4), np.uint32))
+            return ProxyConstants(zero, zero, zero, zero, np.zeros((n, 4), np.uint32))
         sharpness = 1 / settings.temperature
-        height = 0.5 / tanh(0.5 * sharpness)
-        numbers = np.array([settings.gain, sharpness, height, settings.noise], np.float32)
         keys = [noise_key(settings.seed, settings.step, grid) for grid in range(n)]
-        return ProxyConstants(*numbers, np.array(keys, np.uint32))
+        return ProxyConstants(
+            gain=np.float32(settings.gain),
+            sharpness=np.float32(sharpness),
+            height=np.float32(0.5 / tanh(0.5 * sharpness)),
+            noise=np.float32(settings.noise),
+            keys=np.array(keys, np.uint32),
+        )
 
 
 def _tasks(shapes: Shapes) -> Integers:
