@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import inf, sqrt
+from math import inf, prod, sqrt
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from givre.models.fused.networks import soap_table as table
 from givre.models.fused.networks.soap_bases import renew_bases
 from givre.models.fused.networks.soap_step import CLIP_EPSILON, soap_step
 
@@ -65,9 +67,6 @@ class _Side:
 
     def accumulate(self, outer: Tensor, share: float) -> None:
         self.factor.lerp_(outer, share)
-
-    def places(self) -> tuple[int, int]:
-        return int(self.factor.storage_offset()), int(self.basis.storage_offset())
 
     def restart_basis(self) -> None:
         self.basis.copy_(torch.linalg.eigh(self.factor).eigenvectors.flip(1))
@@ -119,12 +118,16 @@ class _Matrix:
                 found |= {f"{name}.factor": side.factor, f"{name}.basis": side.basis}
         return found
 
-    def places(self) -> list[int]:
-        """Where its matrices start in the buffer, as `soap_step` wants it; -1 for none."""
-        found = [self.mean.storage_offset(), self.square.storage_offset()]
-        for side in (self.rows, self.columns):
-            found += side.places() if side else (-1, -1)
-        return [int(place) for place in found]
+    def fill_row(self, row: NDArray[np.int64]) -> None:
+        """Say in a row of the kernel's table where the matrices start in the buffer."""
+        row[table.MEAN], row[table.SQUARE] = _place(self.mean), _place(self.square)
+        row[table.ROW_FACTOR : table.COLUMN_BASIS + 1] = -1
+        if self.rows:
+            row[table.ROW_FACTOR] = _place(self.rows.factor)
+            row[table.ROW_BASIS] = _place(self.rows.basis)
+        if self.columns:
+            row[table.COLUMN_FACTOR] = _place(self.columns.factor)
+            row[table.COLUMN_BASIS] = _place(self.columns.basis)
 
     def _rotate(self, x: Tensor) -> Tensor:
         if self.rows:
@@ -165,13 +168,13 @@ class Soap:
         self._matrices = [
             _Matrix(buffer, shape, side) for shape, side in zip(self._shapes, sides, strict=True)
         ]
-        starts = np.cumsum([0, *(r * c for r, c in matrices)])
-        self._table = np.array(
-            [
-                (start, *shape, *matrix.places())
-                for start, shape, matrix in zip(starts, self._shapes, self._matrices, strict=True)
-            ]
-        )
+        self._table = np.empty((len(self._shapes), table.N_COLUMNS), np.int64)
+        start = 0
+        for row, shape, matrix in zip(self._table, self._shapes, self._matrices, strict=True):
+            row[table.START], row[table.ROWS], row[table.COLUMNS] = start, *shape
+            matrix.fill_row(row)
+            start += prod(shape)
+
         # The kernel's copy of the tensors, and the same as views of their shapes.
         self._joined_values = self._state.new_empty(sum(self._sizes))
         self._shaped_values = self._shaped(self._joined_values)
@@ -239,7 +242,7 @@ class Soap:
     def _step_compiled(self, gradient: Tensor, clip_norm: float, decay: float, size: float) -> None:
         s = self._settings
         shares = (1 - s.betas[0], 1 - s.betas[1], 1 - s.shampoo_beta)
-        constants = np.array([clip_norm, decay, size, *shares, s.eps])
+        constants = table.SoapConstants(clip_norm, decay, size, *shares, s.eps)
         flat, shaped = self._joined_values, self._shaped_values
         torch._foreach_copy_(shaped, self._values)
         soap_step(self._table, flat.numpy(), gradient.numpy(), self._state.numpy(), constants)
@@ -254,6 +257,11 @@ class Soap:
         """The tensors that lie in a flat one, in their own shapes."""
         parts = torch.split(flat, self._sizes)
         return [part.view(v.shape) for part, v in zip(parts, self._values, strict=True)]
+
+
+def _place(matrix: Tensor) -> int:
+    """Where a matrix starts in its buffer."""
+    return int(matrix.storage_offset())
 
 
 def _has_basis(size: int, settings: SoapSettings) -> bool:

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from givre.bitstream.parameters import parameter_bits, parameter_cost_table
-from givre.models.fused.networks.integer_rounding import descend_rows, round_rows
+from givre.models.fused.networks.integer_rounding import Choices, descend_rows, round_rows
 
 _LEAST_GAIN = 1e-9
 _MAX_RESCALES = 4
@@ -60,6 +60,10 @@ class Lattice:
         # A group of zeros may leave them.
         return np.stack([parameter_cost_table(max(scale, 1)) for scale in scales])
 
+    def choices(self, tables: Doubles) -> Choices:
+        """The lattice as kernels take it; `tables` are those of `Lattice.tables`."""
+        return Choices(self.steps, tables, self.groups, self.low, self.high)
+
     def _coded(self, integers: Integers) -> list[tuple[float, int]]:
         """Bits of each group, without its flag, and the index of its scale."""
         return [
@@ -94,11 +98,13 @@ def round_in_turn(
     round_rows(
         np.ascontiguousarray(factor),
         values[order],
-        lattice.steps[order],
-        tables,
-        lattice.groups[order],
-        lattice.low[order],
-        lattice.high[order],
+        Choices(
+            lattice.steps[order],
+            tables,
+            lattice.groups[order],
+            lattice.low[order],
+            lattice.high[order],
+        ),
         integers,
     )
     found = np.empty_like(integers)
@@ -128,19 +134,8 @@ def descend(
     integers, gradient = integers.copy(), gradient.copy()
     matrix = curvature.numpy()
     for _ in range(_MAX_RESCALES):
-        tables = lattice.tables(integers)
-        changes = descend_rows(
-            matrix,
-            extra,
-            lattice.steps,
-            gradient,
-            tables,
-            lattice.groups,
-            lattice.low,
-            lattice.high,
-            _LEAST_GAIN,
-            integers,
-        )
+        choices = lattice.choices(lattice.tables(integers))
+        changes = descend_rows(matrix, extra, gradient, choices, _LEAST_GAIN, integers)
         if not changes:
             break
     return integers

@@ -1,22 +1,32 @@
 """Kernels of the entropy model: the ARM's rate of some rows of a latent grid, and its gradient.
 
+The ARM (Ladune et al., "COOL-CHIC: Coordinate-based Low Complexity Hierarchical Image Codec",
+ICCV 2023, arXiv:2212.05458; the residual connections and the linear stabiliser are those of later
+versions, Cool-chic 4 and 5) turns the context c of a latent, its causal neighbours and its
+inter-feature contexts, into the mean and the log-scale of a Laplace distribution:
+
+    h_0 = c
+    h_i = max(W_i h_(i-1) + b_i + h_(i-1), 0)        for i = 1 to N
+    (mean, raw) = W h_N + b + S c
+
+Weights here hold the residual connection's identity already: W_i + 1. The rate of a latent is that
+of `givre.models.fused.entropy.laplace`. Backwards, with d = (d_mean, d_raw) the rate's derivatives:
+
+    g_N = W^T d,   g_(i-1) = (W_i + 1)^T p_i,   p_i = g_i where h_i > 0, else 0
+    by c:  g_0 + S^T d,   by W_i:  p_i h_(i-1)^T,   by b_i:  p_i,
+    by W:  d h_N^T,   by S:  d c^T,   by b:  d
+
 Contexts, hidden layers and Laplace arithmetic live in blocks of BLOCK pixels and never in memory.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from givre.models.compiled.kernel import kernel, kernel_part
-from givre.models.compiled.types import (
-    FLAGS,
-    Floats,
-    Floats1,
-    Floats2,
-    Floats3,
-    Integers,
-    Integers1,
-)
+from givre.models.compiled.types import FLAGS, Floats, Floats2, Integers, Integers1
 from givre.models.fused.entropy.laplace import block_bits, block_bits_and_gradient
 from givre.models.fused.entropy.products import (
     BLOCK,
@@ -27,6 +37,19 @@ from givre.models.fused.entropy.products import (
     product,
     product_from_2,
 )
+from givre.models.fused.entropy.tables import (
+    TASK_FEATURES,
+    TASK_FIRST,
+    TASK_LAST,
+    TASK_MAP,
+    TASK_MAP_STRIDE,
+    TASK_PLANE,
+    TASK_START,
+    TASK_STRIDE,
+    TASK_WIDTH,
+    RateInputs,
+)
+from givre.models.fused.entropy.weights import ArmWeights
 
 MARGIN = 4
 """Zeros above, to the left and to the right of a grid: the farthest neighbour."""
@@ -35,32 +58,42 @@ _HALF_BLOCK = BLOCK // 2
 _ZERO = np.float32(0)
 
 
+class _Features(NamedTuple):
+    """Where the features of a block are.
+
+    Attributes:
+        first: index of the first latent's first feature.
+        plane: distance between features.
+        number: how many there are; 0 if the grid has none.
+    """
+
+    first: int
+    plane: int
+    number: int
+
+
 @kernel_part(fastmath=FLAGS)
 def _gather(
-    latents: Floats, pixel: int, neighbours: Integers, maps: Floats, feature: int, plane: int,
-    n_features: int, context: Floats,
-) -> None:  # fmt: skip
+    inputs: RateInputs, pixel: int, neighbours: Integers, features: _Features, context: Floats
+) -> None:
     """Fill the context of the BLOCK latents from `pixel` on.
 
     Args:
-        latents: padded grids, flat.
+        inputs: latents and maps.
         pixel: where the first latent is.
         neighbours: where the neighbours are, relative to a latent.
-        maps: feature maps, flat.
-        feature: where the first latent's first feature is.
-        plane: distance between features.
-        n_features: 0 if the grid has none; their rows are then left alone.
+        features: where the features are; the rows of a grid without any are left alone.
         context: block, written.
     """
     n_spatial = neighbours.shape[0]
     for k in range(n_spatial):
         at, source = k * BLOCK, pixel + neighbours[k]
-        spatial = latents[source : source + BLOCK]
+        spatial = inputs.latents[source : source + BLOCK]
         for p in range(BLOCK):
             context[at + p] = spatial[p]
-    for f in range(n_features):
-        at, source = (n_spatial + f) * BLOCK, feature + f * plane
-        values = maps[source : source + _HALF_BLOCK]
+    for f in range(features.number):
+        at, source = (n_spatial + f) * BLOCK, features.first + f * features.plane
+        values = inputs.maps[source : source + _HALF_BLOCK]
         for p in range(_HALF_BLOCK):
             value = values[p]
             context[at + 2 * p] = value
@@ -69,8 +102,8 @@ def _gather(
 
 @kernel_part(fastmath=FLAGS)
 def _scatter(
-    gradient: Floats, pixel: int, neighbours: Integers, maps: Floats, feature: int, plane: int,
-    n_features: int, even_row: bool, context: Floats,
+    context: Floats, pixel: int, neighbours: Integers, features: _Features, even_row: bool,
+    gradient: Floats, maps: Floats,
 ) -> None:  # fmt: skip
     """Add a context's gradient to the places `_gather` has it from.
 
@@ -82,8 +115,8 @@ def _scatter(
         spatial = gradient[target : target + BLOCK]
         for p in range(BLOCK):
             spatial[p] += context[at + p]
-    for f in range(n_features):
-        at, target = (n_spatial + f) * BLOCK, feature + f * plane
+    for f in range(features.number):
+        at, target = (n_spatial + f) * BLOCK, features.first + f * features.plane
         values = maps[target : target + _HALF_BLOCK]
         if even_row:
             values[:] = _ZERO
@@ -92,72 +125,60 @@ def _scatter(
 
 
 @kernel_part(fastmath=FLAGS)
-def predict(
-    hidden: Floats, hidden_bias: Floats, output: Floats, output_bias: Floats, stabiliser: Floats,
-    layers: Floats, predicted: Floats,
-) -> None:  # fmt: skip
+def predict(weights: ArmWeights, layers: Floats, predicted: Floats) -> None:
     """Run the ARM on a block.
 
     Args:
-        hidden: (N, D, D), the residual connection's identity included, as in `arm_weights`.
-        hidden_bias: (N, D).
-        output: (2, D).
-        output_bias: (2,).
-        stabiliser: (2, D).
+        weights: of the ARM.
         layers: (N + 1, D * BLOCK), the context in row 0; the hidden layers are written.
-        predicted: block of 2 rows, written.
+        predicted: block of 2 rows, written: mean, and log-scale before shift and clamp.
     """
-    n_hidden = hidden.shape[0]
+    n_hidden = weights.hidden.shape[0]
     for i in range(n_hidden):
         features = layers[i + 1]
-        product(hidden[i], hidden_bias[i], layers[i], features)
+        product(weights.hidden[i], weights.hidden_bias[i], layers[i], features)
         for p in range(features.shape[0]):
             value = features[p]
             features[p] = _ZERO if value < _ZERO else value
-    fill_rows(output_bias, predicted)
-    add_product_to_2(output, layers[n_hidden], predicted)
-    add_product_to_2(stabiliser, layers[0], predicted)
+    fill_rows(weights.output_bias, predicted)
+    add_product_to_2(weights.output, layers[n_hidden], predicted)
+    add_product_to_2(weights.stabiliser, layers[0], predicted)
 
 
 @kernel(fastmath=FLAGS)
 def arm_rate(
-    latents: Floats1, place: Integers1, neighbours: Integers1, maps: Floats1, hidden: Floats3,
-    hidden_bias: Floats2, output: Floats2, output_bias: Floats1, stabiliser: Floats2,
+    task: Integers1,
+    neighbours: Integers1,
+    inputs: RateInputs,
+    weights: ArmWeights,
     bits_map: Floats2,
-) -> float:  # fmt: skip
+) -> float:
     """Rate of some rows of a grid.
 
     Args:
-        latents: padded grids, flat.
-        place: where the rows are, `rate_layout.GridPlace.rows`.
+        task: columns TASK_..., which rows they are.
         neighbours: where the neighbours are, relative to a latent.
-        maps: feature maps, flat.
-        hidden: see `predict`, as the next four.
-        hidden_bias: likewise.
-        output: likewise.
-        output_bias: likewise.
-        stabiliser: likewise.
+        inputs: latents and maps.
+        weights: of the ARM.
         bits_map: (H, W) of the grid; the rows are written.
 
     Returns:
         Bits of the rows together.
     """
-    start, width, stride, n_features, feature_start, plane, feature_stride, first, last = (
-        place[0], place[1], place[2], place[3], place[4], place[5], place[6], place[7], place[8],
-    )  # fmt: skip
-    layers = np.zeros((hidden.shape[0] + 1, hidden_bias.shape[1] * BLOCK), np.float32)
+    start, width, stride = task[TASK_START], task[TASK_WIDTH], task[TASK_STRIDE]
+    n_inputs = weights.hidden_bias.shape[1]
+    layers = np.zeros((weights.hidden.shape[0] + 1, n_inputs * BLOCK), np.float32)
     predicted = np.empty(2 * BLOCK, np.float32)
     bits = np.empty(BLOCK, np.float32)
     total = np.float64(0)
-    for y in range(first, last):
+    for y in range(task[TASK_FIRST], task[TASK_LAST]):
         for x in range(0, width, BLOCK):
             pixel = start + y * stride + x
-            feature = feature_start + y // 2 * feature_stride + x // 2
-            _gather(
-                latents, pixel, neighbours, maps, feature, plane, n_features, layers[0]
-            )  # fmt: skip
-            predict(hidden, hidden_bias, output, output_bias, stabiliser, layers, predicted)
-            block_bits(latents[pixel : pixel + BLOCK], predicted, bits)
+            feature = task[TASK_MAP] + y // 2 * task[TASK_MAP_STRIDE] + x // 2
+            features = _Features(feature, task[TASK_PLANE], task[TASK_FEATURES])
+            _gather(inputs, pixel, neighbours, features, layers[0])
+            predict(weights, layers, predicted)
+            block_bits(inputs.latents[pixel : pixel + BLOCK], predicted, bits)
             sum_of_block = _ZERO
             for p in range(min(BLOCK, width - x)):
                 sum_of_block += bits[p]
@@ -166,37 +187,34 @@ def arm_rate(
     return total
 
 
-@kernel(fastmath=FLAGS)
+@kernel_part(fastmath=FLAGS)
 def arm_rate_and_gradient(
-    latents: Floats1, place: Integers1, neighbours: Integers1, maps: Floats1, hidden: Floats3,
-    hidden_transposed: Floats3, hidden_bias: Floats2, output: Floats2, output_bias: Floats1,
-    stabiliser: Floats2, gradient: Floats1, maps_gradient: Floats1, weight_sums: Floats1,
-) -> float:  # fmt: skip
+    task: Integers,
+    neighbours: Integers,
+    inputs: RateInputs,
+    weights: ArmWeights,
+    gradient: Floats,
+    maps_gradient: Floats,
+    weight_sums: Floats,
+) -> float:
     """Rate of some rows of a grid, and its gradient.
 
     Args:
-        latents: see `arm_rate`, as everything up to `stabiliser`.
-        place: likewise; the first row is an even one.
-        neighbours: likewise.
-        maps: likewise.
-        hidden: likewise.
-        hidden_transposed: (N, D, D).
-        hidden_bias: likewise.
-        output: likewise.
-        output_bias: likewise.
-        stabiliser: likewise.
+        task: columns TASK_..., which rows they are.
+        neighbours: where the neighbours are, relative to a latent.
+        inputs: latents and maps.
+        weights: of the ARM.
         gradient: by the latents of the MARGIN rows above and of the rows themselves, in a padded
             grid's layout, flat; written.
         maps_gradient: by the feature maps, flat, where the rows use them; written.
-        weight_sums: by the weights, `rate_layout.ArmWeights.unpack`; zero before, written.
+        weight_sums: by the weights, as `ArmWeights.unpack` wants them; zero before, written.
 
     Returns:
         Bits of the rows together.
     """
-    start, width, stride, n_features, feature_start, plane, feature_stride, first, last = (
-        place[0], place[1], place[2], place[3], place[4], place[5], place[6], place[7], place[8],
-    )  # fmt: skip
-    n_hidden, n_inputs = hidden.shape[0], hidden_bias.shape[1]
+    start, width, stride = task[TASK_START], task[TASK_WIDTH], task[TASK_STRIDE]
+    first, last = task[TASK_FIRST], task[TASK_LAST]
+    n_hidden, n_inputs = weights.hidden.shape[0], weights.hidden_bias.shape[1]
     bias_at = n_hidden * n_inputs * n_inputs
     output_at = bias_at + n_hidden * n_inputs
     stabiliser_at = output_at + 2 * n_inputs
@@ -217,13 +235,12 @@ def arm_rate_and_gradient(
         for x in range(0, width, BLOCK):
             pixel = start + y * stride + x
             own = MARGIN + (y - first + MARGIN) * stride + x
-            feature = feature_start + y // 2 * feature_stride + x // 2
+            feature = task[TASK_MAP] + y // 2 * task[TASK_MAP_STRIDE] + x // 2
+            features = _Features(feature, task[TASK_PLANE], task[TASK_FEATURES])
             n_valid = min(BLOCK, width - x)
-            _gather(
-                latents, pixel, neighbours, maps, feature, plane, n_features, layers[0]
-            )  # fmt: skip
-            predict(hidden, hidden_bias, output, output_bias, stabiliser, layers, predicted)
-            symbols = latents[pixel : pixel + BLOCK]
+            _gather(inputs, pixel, neighbours, features, layers[0])
+            predict(weights, layers, predicted)
+            symbols = inputs.latents[pixel : pixel + BLOCK]
             block_bits_and_gradient(symbols, predicted, bits, delta)
             delta[n_valid:BLOCK] = _ZERO
             delta[BLOCK + n_valid :] = _ZERO
@@ -238,19 +255,16 @@ def arm_rate_and_gradient(
             _add(output_bias_lanes, delta)
             add_correlation_of_2(delta, layers[n_hidden], n_inputs, weight_sums, output_at)
             add_correlation_of_2(delta, layers[0], n_inputs, weight_sums, stabiliser_at)
-            product_from_2(output, delta, slopes[n_hidden])
+            product_from_2(weights.output, delta, slopes[n_hidden])
             for i in range(n_hidden - 1, -1, -1):
                 upper, lower = slopes[i + 1], slopes[i]
                 _stop_where_zero(layers[i + 1], upper, bias_lanes[i])
                 weight_at = i * n_inputs * n_inputs
                 add_correlation(upper, layers[i], n_inputs, weight_sums, weight_at)
-                product(hidden_transposed[i], no_bias, upper, lower)
-            product_from_2(stabiliser, delta, by_stabiliser)
+                product(weights.hidden_transposed[i], no_bias, upper, lower)
+            product_from_2(weights.stabiliser, delta, by_stabiliser)
             _add(slopes[0], by_stabiliser)
-            _scatter(
-                gradient, own, neighbours, maps_gradient, feature, plane, n_features,
-                y % 2 == 0, slopes[0],
-            )  # fmt: skip
+            _scatter(slopes[0], own, neighbours, features, y % 2 == 0, gradient, maps_gradient)
     for i in range(n_hidden):
         _add_row_sums(bias_lanes[i], weight_sums, bias_at + i * n_inputs)
     _add_row_sums(output_bias_lanes, weight_sums, output_bias_at)

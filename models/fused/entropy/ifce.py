@@ -1,26 +1,47 @@
 """Kernels of the inter-feature contexts, and the gradient of a latent grid from all its uses.
 
-A feature is a weighted sum of grids that are stretched to one size. It is computed on a pyramid:
-the sum over the coarsest grids first, at their own size, then doubled for the next finer ones. So
-every grid is read once and at its own size, and the gradient goes the same way back.
+A feature of a fine grid is a weighted sum of all coarser grids y_i, stretched to one size by
+repeating samples (the inter-feature context extractor, IFCE, of Cool-chic 5):
+
+    map_f = b_f + sum over i of w_(f,i) stretched(y_i)
+
+It is computed on a pyramid: the sum over the coarsest grids first, at their own size, then doubled
+for the next finer ones. With m_l the map on level l, and y_l and z_l the main and the hyper grid
+of that level:
+
+    m_l[r, x] = m_(l+1)[r // 2, x // 2] + w_y y_l[r, x] + w_z z_l[r, x]        (b_f on the coarsest)
+
+So every grid is read once and at its own size, and the gradient goes the same way back: that of
+m_(l+1) is the sum over each sample's four repetitions.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from givre.models.compiled.kernel import kernel, kernel_part
-from givre.models.compiled.types import (
-    FLAGS,
-    Doubles1,
-    Floats,
-    Floats1,
-    Floats2,
-    Floats3,
-    Integers1,
-    Integers2,
-)
+from givre.models.compiled.kernel import kernel_part
+from givre.models.compiled.types import FLAGS, Doubles, Floats, Integers
 from givre.models.fused.entropy.arm import MARGIN
+from givre.models.fused.entropy.tables import (
+    LEVEL_HEIGHT,
+    LEVEL_HYPER,
+    LEVEL_HYPER_INPUT,
+    LEVEL_MAIN,
+    LEVEL_MAIN_INPUT,
+    LEVEL_MAP,
+    LEVEL_MAP_STRIDE,
+    LEVEL_PLANE,
+    LEVEL_STRIDE,
+    LEVEL_WIDTH,
+    SOURCE_EXTRACTOR,
+    SOURCE_INPUT,
+    SOURCE_MAP,
+    SOURCE_MAP_STRIDE,
+    SOURCE_PLANE,
+    TASK_FIRST,
+    TASK_LAST,
+    TASK_STRIDE,
+)
 
 _ZERO = np.float32(0)
 
@@ -56,17 +77,26 @@ def _add_pairs(fine: Floats, coarse: Floats) -> None:
         coarse[x] += fine[2 * x] + fine[2 * x + 1]
 
 
-@kernel(fastmath=FLAGS)
+@kernel_part(fastmath=FLAGS)
+def _map_start(level: Integers, feature: int) -> int:
+    """Index of a feature's map on a level."""
+    return int(level[LEVEL_MAP] + feature * level[LEVEL_PLANE])
+
+
+@kernel_part(fastmath=FLAGS)
 def extract_feature(
-    latents: Floats1, levels: Integers2, planes: Integers1, weight: Floats1, bias: np.float32,
-    feature: int, maps: Floats1,
-) -> None:  # fmt: skip
+    latents: Floats,
+    levels: Integers,
+    weight: Floats,
+    bias: np.float32,
+    feature: int,
+    maps: Floats,
+) -> None:
     """Compute the pyramid of maps of one feature.
 
     Args:
         latents: padded grids, flat.
-        levels: `rate_layout.Extractor.levels`.
-        planes: `rate_layout.Extractor.planes`.
+        levels: (n, 10), columns LEVEL_..., of the extractor.
         weight: (n_in,), of this feature.
         bias: of this feature.
         feature: its number.
@@ -74,91 +104,90 @@ def extract_feature(
     """
     n_levels = levels.shape[0]
     for i in range(n_levels - 1, -1, -1):
-        height, width, main, stride, hyper = (
-            levels[i, 0], levels[i, 1], levels[i, 2], levels[i, 3], levels[i, 4],
-        )  # fmt: skip
-        map_stride = levels[i, 8]
-        start = levels[i, 7] + feature * planes[i]
+        level = levels[i]
+        height, width = level[LEVEL_HEIGHT], level[LEVEL_WIDTH]
+        map_stride, start = level[LEVEL_MAP_STRIDE], _map_start(level, feature)
         for y in range(height):
             row = maps[start + y * map_stride : start + (y + 1) * map_stride]
             if i == n_levels - 1:
                 row[:] = bias
             else:
-                above = levels[i + 1, 7] + feature * planes[i + 1] + y // 2 * levels[i + 1, 8]
-                _double(maps[above : above + levels[i + 1, 1]], row)
+                coarser = levels[i + 1]
+                above = _map_start(coarser, feature) + y // 2 * coarser[LEVEL_MAP_STRIDE]
+                _double(maps[above : above + coarser[LEVEL_WIDTH]], row)
             inside = row[:width]
-            at = main + y * stride
-            _add_scaled(inside, latents[at : at + width], weight[levels[i, 5]])
-            if hyper >= 0:
-                at = hyper + y * stride
-                _add_scaled(inside, latents[at : at + width], weight[levels[i, 6]])
+            at = level[LEVEL_MAIN] + y * level[LEVEL_STRIDE]
+            _add_scaled(inside, latents[at : at + width], weight[level[LEVEL_MAIN_INPUT]])
+            if level[LEVEL_HYPER] >= 0:
+                at = level[LEVEL_HYPER] + y * level[LEVEL_STRIDE]
+                _add_scaled(inside, latents[at : at + width], weight[level[LEVEL_HYPER_INPUT]])
             row[width:] = _ZERO
 
 
-@kernel(fastmath=FLAGS)
+@kernel_part(fastmath=FLAGS)
 def extract_feature_backward(
-    latents: Floats1, levels: Integers2, planes: Integers1, feature: int, gradient: Floats1,
-    sums: Doubles1,
-) -> None:  # fmt: skip
+    latents: Floats, levels: Integers, feature: int, gradient: Floats, sums: Doubles
+) -> None:
     """Gradient of one feature's maps on all levels, and of its weights.
 
     Args:
         latents: padded grids, flat.
-        levels: `rate_layout.Extractor.levels`.
-        planes: `rate_layout.Extractor.planes`.
+        levels: (n, 10), columns LEVEL_..., of the extractor.
         feature: its number.
         gradient: flat, as the maps; the finest level is read, the others are written.
         sums: (n_in + 1,), by the weights and by the bias; zero before, written.
     """
     n_levels = levels.shape[0]
     for i in range(n_levels):
-        height, width, main, stride, hyper = (
-            levels[i, 0], levels[i, 1], levels[i, 2], levels[i, 3], levels[i, 4],
-        )  # fmt: skip
-        map_stride = levels[i, 8]
-        start = levels[i, 7] + feature * planes[i]
+        level = levels[i]
+        height, width = level[LEVEL_HEIGHT], level[LEVEL_WIDTH]
+        map_stride, start = level[LEVEL_MAP_STRIDE], _map_start(level, feature)
         for y in range(height):
             row = gradient[start + y * map_stride : start + y * map_stride + width]
-            at = main + y * stride
-            sums[levels[i, 5]] += _dot(row, latents[at : at + width])
-            if hyper >= 0:
-                at = hyper + y * stride
-                sums[levels[i, 6]] += _dot(row, latents[at : at + width])
+            at = level[LEVEL_MAIN] + y * level[LEVEL_STRIDE]
+            sums[level[LEVEL_MAIN_INPUT]] += _dot(row, latents[at : at + width])
+            if level[LEVEL_HYPER] >= 0:
+                at = level[LEVEL_HYPER] + y * level[LEVEL_STRIDE]
+                sums[level[LEVEL_HYPER_INPUT]] += _dot(row, latents[at : at + width])
             if i == n_levels - 1:
                 sums[sums.shape[0] - 1] += row.sum()
             else:
-                at = levels[i + 1, 7] + feature * planes[i + 1] + y // 2 * levels[i + 1, 8]
-                target = gradient[at : at + levels[i + 1, 8]]
+                coarser = levels[i + 1]
+                at = _map_start(coarser, feature) + y // 2 * coarser[LEVEL_MAP_STRIDE]
+                target = gradient[at : at + coarser[LEVEL_MAP_STRIDE]]
                 if y % 2 == 0:
                     target[:] = _ZERO
                 # The columns beyond the width are zero, so an odd width needs no special case.
-                pairs = target[: levels[i + 1, 1]]
+                pairs = target[: coarser[LEVEL_WIDTH]]
                 at = start + y * map_stride
                 _add_pairs(gradient[at : at + map_stride], pairs)
 
 
-@kernel(fastmath=FLAGS)
+@kernel_part(fastmath=FLAGS)
 def collect_gradient(
-    chunk: Floats1, next_chunk: Floats1, stride: int, first: int, last: int,
-    maps_gradient: Floats1, sources: Integers2, weights: Floats3, scale: np.float32, gradient: Floats2,
-) -> None:  # fmt: skip
+    chunk: Floats,
+    next_chunk: Floats,
+    task: Integers,
+    maps_gradient: Floats,
+    sources: Integers,
+    weights: Floats,
+    scale: np.float32,
+    gradient: Floats,
+) -> None:
     """Add up the gradient of some rows of a grid.
 
     Args:
         chunk: the rows' own gradients, MARGIN rows above included, padded, flat; of
-            `arm_kernels.arm_rate_and_gradient`.
+            `givre.models.fused.entropy.arm.arm_rate_and_gradient`.
         next_chunk: the same of the rows that follow, or the empty array.
-        stride: distance between rows in both.
-        first: first row.
-        last: end of the rows.
+        task: columns TASK_..., which rows they are.
         maps_gradient: flat.
-        sources: (n, 5), extractors that read the grid: start of the first feature's map on the
-            grid's level, its stride, the distance between features, number of the extractor and
-            column of its weight.
+        sources: (n, 5), columns SOURCE_..., the extractors that read the grid.
         weights: (extractors, F, n_in).
         scale: of the gradient.
-        gradient: (last - first, W); the rows' gradient is added.
+        gradient: (rows, W); the rows' gradient is added.
     """
+    stride, first, last = task[TASK_STRIDE], task[TASK_FIRST], task[TASK_LAST]
     width = gradient.shape[1]
     row = np.empty(width, np.float32)
     for y in range(first, last):
@@ -170,9 +199,11 @@ def collect_gradient(
             at = (y - (last - MARGIN)) * stride + MARGIN
             _add_scaled(row, next_chunk[at : at + width], np.float32(1))
         for i in range(sources.shape[0]):
-            extractor, column = sources[i, 3], sources[i, 4]
+            source = sources[i]
+            extractor, column = source[SOURCE_EXTRACTOR], source[SOURCE_INPUT]
             for feature in range(weights.shape[1]):
-                at = sources[i, 0] + feature * sources[i, 2] + y * sources[i, 1]
+                start = source[SOURCE_MAP] + feature * source[SOURCE_PLANE]
+                at = start + y * source[SOURCE_MAP_STRIDE]
                 factor = weights[extractor, feature, column]
                 _add_scaled(row, maps_gradient[at : at + width], factor)
         _add_scaled(gradient[y - first], row, scale)

@@ -1,6 +1,19 @@
 """The integrated Laplace rate of a block of latents, and its gradient.
 
-The arithmetic is that of `givre.models.arm.laplace_bits`, on float32 blocks of BLOCK pixels.
+With mean m and scale b a latent y costs the Laplace mass of its interval (a relaxed rate
+as in Ballé et al., "End-to-end optimized image compression", ICLR 2017, arXiv:1611.01704; with a
+Laplace distribution as in COOL-CHIC, Ladune et al., ICCV 2023, arXiv:2212.05458):
+
+    bits = -log2(F(y + 1/2) - F(y - 1/2)),   F the cumulative distribution of Laplace(m, b),
+    b = exp(min(max(raw - SHIFT, -LIMIT), LIMIT))
+
+By symmetry only d = |y - m| counts. With near = exp(-|d - 1/2| / b) and far = exp(-(d + 1/2) / b):
+
+    mass = (near - far) / 2 where d > 1/2, else 1 - (near + far) / 2
+    mass by d = (far - near) / (2 b),   mass by ln b = ((d - 1/2) near - (d + 1/2) far) / (2 b)
+
+The mass is at least 2^-MAX_BITS, and has no slope below. The arithmetic is that of
+`givre.models.arm.laplace_bits`, on float32 blocks of BLOCK pixels.
 """
 
 from __future__ import annotations
@@ -66,8 +79,9 @@ def block_bits_and_gradient(
     The derivative by the latent itself is the one by the mean, with the other sign.
 
     Args:
-        symbols: as for `block_bits`.
-        predicted: as for `block_bits`.
+        symbols: block of 1 row.
+        predicted: block of 2 rows, the ARM's outputs: mean, and log-scale before it is shifted
+            and clamped.
         bits: block of 1 row, written.
         gradient: block of 2 rows as `predicted`, written.
     """

@@ -13,7 +13,20 @@ from givre.models.compiled.buffers import Buffers
 from givre.models.compiled.pool import chunks
 from givre.models.compiled.types import Floats, Integers
 from givre.models.fused.entropy.arm import MARGIN
-from givre.models.fused.entropy.products import BLOCK, GROUP
+from givre.models.fused.entropy.products import BLOCK
+from givre.models.fused.entropy.tables import (
+    LEVEL_HEIGHT,
+    LEVEL_HYPER,
+    LEVEL_HYPER_INPUT,
+    LEVEL_MAIN,
+    LEVEL_MAIN_INPUT,
+    LEVEL_MAP,
+    LEVEL_MAP_STRIDE,
+    LEVEL_PLANE,
+    LEVEL_STRIDE,
+    LEVEL_WIDTH,
+    N_LEVEL_COLUMNS,
+)
 from givre.models.geometry import Grid, context_offsets
 
 _HALF_BLOCK = BLOCK // 2
@@ -47,11 +60,6 @@ class GridPlace:
     neighbours: Integers
     row_chunks: tuple[tuple[int, int], ...]
 
-    def rows(self, first: int, last: int) -> Integers:
-        """What the kernels want to know about the rows `first` to `last` - 1."""
-        feature = (self.n_features, self.feature_start, self.plane, self.feature_stride)
-        return np.array([self.start, self.grid.width, self.stride, *feature, first, last])
-
     def inside(self, flat: Floats) -> Floats:
         """View (H, W) of the grid in the flat buffer of latents."""
         corner = self.start - MARGIN
@@ -64,15 +72,17 @@ class Extractor:
     """The pyramid of maps from which the features of one grid grow, coarsest level last.
 
     Attributes:
-        levels: int64 (n, 9), a row for each level from that of the features on to the coarsest:
-            height, width; start and stride of the main grid; start of the hyper grid; columns of
-            the weight that belong to them; start and stride of the first feature's map. What does
-            not exist is -1.
-        planes: (n,), distance between the maps of two features.
+        levels: int64 (n, 10), a row for each level from that of the features on to the coarsest,
+            columns LEVEL_...
     """
 
     levels: Integers
-    planes: Integers
+
+    @property
+    def planes(self) -> Integers:
+        """(n,), distance between the maps of two features, which is the size of one."""
+        planes: Integers = self.levels[:, LEVEL_PLANE]
+        return planes
 
 
 @dataclass(frozen=True)
@@ -117,13 +127,9 @@ def layout(arch: Architecture, grids: tuple[Grid, ...]) -> Layout:
     for i, grid in enumerate(grids):
         feature = (0, 0, 0, 0)
         if not grid.hyper and grid.level < arch.n_ifce:
-            base = extractors[grid.level]
-            feature = (
-                arch.n_features,
-                int(base.levels[0, 7]),
-                int(base.planes[0]),
-                int(base.levels[0, 8]),
-            )
+            base = [int(number) for number in extractors[grid.level].levels[0]]
+            places_of_maps = (base[LEVEL_MAP], base[LEVEL_PLANE], base[LEVEL_MAP_STRIDE])
+            feature = (arch.n_features, *places_of_maps)
         least_pairs = max(_LEAST_ROW_PAIRS, _LEAST_LATENTS // (2 * strides[i]))
         pairs = chunks(-(-grid.height // 2), least_pairs)
         rows = tuple((2 * first, min(2 * last, grid.height)) for first, last in pairs)
@@ -143,90 +149,18 @@ def _extractor(
     # No hyper grid lies on the levels with an extractor, so the main grid of `level` has this
     # index, and the weight's columns are the grids after it.
     index = {(grid.level, grid.hyper): i for i, grid in enumerate(grids)}
-    rows, planes = [], []
-    for below in range(level + 1, arch.n_levels):
+    levels = range(level + 1, arch.n_levels)
+    table = np.full((len(levels), N_LEVEL_COLUMNS), -1, np.int64)
+    for row, below in zip(table, levels, strict=True):
         main, hyper = index[below, False], index.get((below, True), -1)
         grid = grids[main]
-        stride = -(-grid.width // _HALF_BLOCK) * _HALF_BLOCK
-        hyper_start, hyper_column = (-1, -1) if hyper < 0 else (starts[hyper], hyper - level - 1)
-        grid_place = (grid.height, grid.width, starts[main], strides[main])
-        columns = (main - level - 1, hyper_column)
-        rows.append((*grid_place, hyper_start, *columns, maps_start, stride))
-        planes.append(grid.height * stride)
-        maps_start += planes[-1] * arch.n_features
-    return Extractor(np.array(rows, np.int64), np.array(planes, np.int64))
-
-
-@dataclass(frozen=True)
-class ArmWeights:
-    """The ARM's weights, the context filled up with zeros to D, a multiple of GROUP.
-
-    Attributes:
-        width: inputs of the ARM before they are filled up.
-        hidden: (N, D, D), each plus the identity of its residual connection.
-        hidden_transposed: (N, D, D).
-        hidden_bias: (N, D).
-        output: (2, D).
-        output_bias: (2,).
-        stabiliser: (2, D).
-    """
-
-    width: int
-    hidden: Floats
-    hidden_transposed: Floats
-    hidden_bias: Floats
-    output: Floats
-    output_bias: Floats
-    stabiliser: Floats
-
-    @property
-    def n_sums(self) -> int:
-        """Numbers in the kernels' packed gradient."""
-        return self.hidden.size + self.hidden_bias.size + 2 * self.output.size + 2
-
-    def unpack(self, sums: Floats) -> tuple[list[Floats], list[Floats], Floats, Floats, Floats]:
-        """Split the kernels' packed gradient.
-
-        Args:
-            sums: (n_sums,): hidden, hidden_bias, output, stabiliser, output_bias.
-
-        Returns:
-            Gradients of the hidden weights, hidden biases, output weight, output bias and
-            stabiliser, in their own shapes.
-        """
-        n, d = self.hidden_bias.shape
-        ends = np.cumsum([n * d * d, n * d, 2 * d, 2 * d])
-        hidden, bias, output, stabiliser, output_bias = np.split(sums, ends)
-        width = self.width
-        return (
-            [weight[:width, :width] for weight in hidden.reshape(n, d, d)],
-            [row[:width] for row in bias.reshape(n, d)],
-            output.reshape(2, d)[:, :width],
-            output_bias,
-            stabiliser.reshape(2, d)[:, :width],
-        )
-
-
-def arm_weights(
-    hidden: Sequence[Floats],
-    hidden_bias: Sequence[Floats],
-    output: Floats,
-    output_bias: Floats,
-    stabiliser: Floats,
-) -> ArmWeights:
-    """Pack weights (D, D), biases (D,), output (2, D), its bias (2,) and stabiliser (2, D)."""
-    n, width = len(hidden), output.shape[1]
-    d = -(-width // GROUP) * GROUP
-    padded = np.zeros((n, d, d), np.float32)
-    padded_bias = np.zeros((n, d), np.float32)
-    for i, (weight, bias) in enumerate(zip(hidden, hidden_bias, strict=True)):
-        padded[i, :width, :width] = weight + np.eye(width, dtype=np.float32)
-        padded_bias[i, :width] = bias
-    padded_output = np.zeros((2, d), np.float32)
-    padded_output[:, :width] = output
-    padded_stabiliser = np.zeros((2, d), np.float32)
-    padded_stabiliser[:, :width] = stabiliser
-    transposed = np.ascontiguousarray(padded.transpose(0, 2, 1))
-    return ArmWeights(
-        width, padded, transposed, padded_bias, padded_output, output_bias, padded_stabiliser
-    )
+        row[LEVEL_HEIGHT], row[LEVEL_WIDTH] = grid.height, grid.width
+        row[LEVEL_MAIN], row[LEVEL_STRIDE] = starts[main], strides[main]
+        row[LEVEL_MAIN_INPUT] = main - level - 1
+        if hyper >= 0:
+            row[LEVEL_HYPER], row[LEVEL_HYPER_INPUT] = starts[hyper], hyper - level - 1
+        row[LEVEL_MAP] = maps_start
+        row[LEVEL_MAP_STRIDE] = -(-grid.width // _HALF_BLOCK) * _HALF_BLOCK
+        row[LEVEL_PLANE] = grid.height * row[LEVEL_MAP_STRIDE]
+        maps_start += int(row[LEVEL_PLANE]) * arch.n_features
+    return Extractor(table)

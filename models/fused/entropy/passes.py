@@ -15,7 +15,7 @@ from givre.models.compiled.buffers import Buffers
 from givre.models.compiled.pool import run_tasks, share
 from givre.models.compiled.types import Floats
 from givre.models.fused.entropy.arm import arm_rate
-from givre.models.fused.entropy.layout import ArmWeights, arm_weights
+from givre.models.fused.entropy.tables import TASK_GRID, RateInputs, RateResults
 from givre.models.fused.entropy.tasks import (
     RateTasks,
     arm_tasks,
@@ -23,6 +23,12 @@ from givre.models.fused.entropy.tasks import (
     extract_features,
     extract_features_backward,
     rate_tasks,
+)
+from givre.models.fused.entropy.weights import (
+    ArmWeights,
+    IfceWeights,
+    arm_weights,
+    ifce_weights,
 )
 from givre.models.geometry import Grid
 
@@ -34,16 +40,14 @@ class EntropyModel:
     Attributes:
         arch: shapes.
         work: where latents and feature maps lie, and how the work is cut into tasks.
-        arm: packed weights.
-        ifce_weights: (extractors, F, n_in), filled up with zeros: later extractors read less.
-        ifce_biases: (extractors, F).
+        arm: packed weights of the ARM.
+        ifce: packed weights of the inter-feature extractors.
     """
 
     arch: Architecture
     work: RateTasks
     arm: ArmWeights
-    ifce_weights: Floats
-    ifce_biases: Floats
+    ifce: IfceWeights
 
 
 def entropy_model(
@@ -60,19 +64,11 @@ def entropy_model(
     n = arch.n_arm_hidden
     hidden, bias = parameters[0 : 2 * n : 2], parameters[1 : 2 * n : 2]
     output, output_bias, stabiliser = parameters[2 * n : 2 * n + 3]
-    extractors, extractor_biases = parameters[2 * n + 3 :: 2], parameters[2 * n + 4 :: 2]
-    n_inputs = max((weight.shape[1] for weight in extractors), default=0)
-    weights = np.zeros((len(extractors), arch.n_features, n_inputs), np.float32)
-    biases = np.zeros(weights.shape[:2], np.float32)
-    for i, (weight, extractor_bias) in enumerate(zip(extractors, extractor_biases, strict=True)):
-        weights[i, :, : weight.shape[1]] = weight
-        biases[i] = extractor_bias
     return EntropyModel(
         arch,
         rate_tasks(arch, grids),
         arm_weights(hidden, bias, output, output_bias, stabiliser),
-        weights,
-        biases,
+        ifce_weights(parameters[2 * n + 3 :: 2], parameters[2 * n + 4 :: 2], arch.n_features),
     )
 
 
@@ -89,22 +85,17 @@ def rate(model: EntropyModel, latents: Sequence[Floats], threads: int) -> float:
 def _bits(
     model: EntropyModel, latents: Sequence[Floats], threads: int
 ) -> tuple[list[Floats], float]:
-    places, tasks = model.work.layout.places, model.work.layout.tasks
-    buffers = Buffers()
-    flat = model.work.layout.padded(latents, buffers)
-    maps = _feature_maps(model, flat, threads, buffers)
+    places, tables = model.work.layout.places, model.work.tables
+    inputs = _inputs(model, latents, threads, Buffers())
     found = [np.empty((p.grid.height, p.grid.width), np.float32) for p in places]
-    totals = np.zeros(len(tasks))
+    totals = np.zeros(len(tables.tasks))
 
-    def rows(task: int) -> None:
-        i, chunk = tasks[task]
-        w = model.arm
-        totals[task] = arm_rate(
-            flat, places[i].rows(*places[i].row_chunks[chunk]), places[i].neighbours, maps,
-            w.hidden, w.hidden_bias, w.output, w.output_bias, w.stabiliser, found[i],
-        )  # fmt: skip
+    def rows(number: int) -> None:
+        task = tables.tasks[number]
+        i = task[TASK_GRID]
+        totals[number] = arm_rate(task, tables.neighbours[i], inputs, model.arm, found[i])
 
-    run_tasks(rows, len(tasks), threads)
+    run_tasks(rows, len(totals), threads)
     return found, float(totals.sum())
 
 
@@ -115,42 +106,38 @@ class RateGradient:
     Attributes:
         bits: of all latents together.
         parameters: gradients in the order of `entropy_model`'s parameters.
-        own: what each task contributes to the gradient by the latents; lies in a buffer.
-        maps: gradient by the feature maps; lies in a buffer.
+        results: gradients by the latents and by the feature maps; they lie in buffers.
     """
 
     bits: float
     parameters: list[Floats]
-    own: Floats
-    maps: Floats
+    results: RateResults
 
 
 def rate_gradient(
     model: EntropyModel, latents: Sequence[Floats], threads: int, buffers: Buffers
 ) -> RateGradient:
     """Bits of latents (H_i, W_i) and the gradient, but for `add_latents_gradient`."""
-    work, w = model.work, model.arm
-    flat = work.layout.padded(latents, buffers)
-    maps = _feature_maps(model, flat, threads, buffers)
-    maps_gradient = buffers.take("gradient of the maps", maps.shape)
-    own = buffers.take("gradient of the tasks", work.own_size)
-    sums = np.zeros((len(work.tasks), w.n_sums), np.float32)
-    totals = np.zeros(len(work.tasks))
+    work, arm = model.work, model.arm
+    inputs = _inputs(model, latents, threads, buffers)
+    n_tasks = len(work.tables.tasks)
+    results = RateResults(
+        own=buffers.take("gradient of the tasks", work.own_size),
+        maps=buffers.take("gradient of the maps", inputs.maps.shape),
+        sums=np.zeros((n_tasks, arm.n_sums), np.float32),
+        bits=np.zeros(n_tasks),
+    )
     share(
-        lambda tickets, parts: arm_tasks(
-            tickets, parts, work.tasks, work.neighbours, flat, maps,
-            w.hidden, w.hidden_transposed, w.hidden_bias, w.output, w.output_bias, w.stabiliser,
-            own, maps_gradient, sums, totals,
-        ),
+        lambda tickets, parts: arm_tasks(tickets, parts, work.tables, inputs, arm, results),
         work.batches,
         threads,
-    )  # fmt: skip
-    arm_sums = sums.sum(axis=0, dtype=np.float64).astype(np.float32)
-    hidden, bias, output, output_bias, stabiliser = w.unpack(arm_sums)
+    )
+    arm_sums = results.sums.sum(axis=0, dtype=np.float64).astype(np.float32)
+    hidden, bias, output, output_bias, stabiliser = arm.unpack(arm_sums)
     parameters = [part for pair in zip(hidden, bias, strict=True) for part in pair]
     parameters += [output, output_bias, stabiliser]
-    parameters += _extractors_backward(model, flat, maps_gradient, threads)
-    return RateGradient(float(totals.sum()), parameters, own, maps_gradient)
+    parameters += _extractors_backward(model, inputs.latents, results.maps, threads)
+    return RateGradient(float(results.bits.sum()), parameters, results)
 
 
 def add_latents_gradient(
@@ -160,25 +147,34 @@ def add_latents_gradient(
     work = model.work
     share(
         lambda tickets, parts: collect_tasks(
-            tickets, parts, work.tasks, found.own, found.maps, work.sources, model.ifce_weights,
-            np.float32(scale), gradient,
+            tickets,
+            parts,
+            work.tables,
+            found.results,
+            model.ifce.weights,
+            np.float32(scale),
+            gradient,
         ),
         work.collected,
         threads,
-    )  # fmt: skip
+    )
 
 
-def _feature_maps(model: EntropyModel, flat: Floats, threads: int, buffers: Buffers) -> Floats:
-    work, maps = model.work, buffers.take("maps", model.work.layout.maps_size)
+def _inputs(
+    model: EntropyModel, latents: Sequence[Floats], threads: int, buffers: Buffers
+) -> RateInputs:
+    """Lay out the latents, and compute the feature maps."""
+    work = model.work
+    flat = work.layout.padded(latents, buffers)
+    maps = buffers.take("maps", work.layout.maps_size)
     share(
         lambda tickets, parts: extract_features(
-            tickets, parts, flat, work.levels, work.planes,
-            model.ifce_weights, model.ifce_biases, maps,
+            tickets, parts, work.tables.levels, flat, model.ifce, maps
         ),
         work.features,
         threads,
-    )  # fmt: skip
-    return maps
+    )
+    return RateInputs(flat, maps)
 
 
 def _extractors_backward(
@@ -186,11 +182,11 @@ def _extractors_backward(
 ) -> list[Floats]:
     """Carry the maps' gradient to the coarser levels; return that of the weights and biases."""
     work = model.work
-    n_extractors, n_features, n_inputs = model.ifce_weights.shape
+    n_extractors, n_features, n_inputs = model.ifce.weights.shape
     sums = np.zeros((n_extractors, n_features, n_inputs + 1))
     share(
         lambda tickets, parts: extract_features_backward(
-            tickets, parts, flat, work.levels, work.planes, maps_gradient, sums
+            tickets, parts, work.tables.levels, flat, maps_gradient, sums
         ),
         work.features,
         threads,

@@ -15,17 +15,7 @@ from givre.models.architecture import Architecture
 from givre.models.compiled.kernel import kernel
 from givre.models.compiled.pool import join, parts_of
 from givre.models.compiled.tickets import Parts, Tickets, next_ticket
-from givre.models.compiled.types import (
-    FLAGS,
-    Doubles1,
-    Doubles3,
-    Floats1,
-    Floats2,
-    Floats3,
-    Integers,
-    Integers2,
-    Integers3,
-)
+from givre.models.compiled.types import FLAGS, Doubles3, Floats1, Floats3, Integers, Integers3
 from givre.models.fused.entropy.arm import MARGIN, arm_rate_and_gradient
 from givre.models.fused.entropy.ifce import (
     collect_gradient,
@@ -33,6 +23,40 @@ from givre.models.fused.entropy.ifce import (
     extract_feature_backward,
 )
 from givre.models.fused.entropy.layout import GridPlace, Layout, layout
+from givre.models.fused.entropy.tables import (
+    LEVEL_HYPER_INPUT,
+    LEVEL_MAIN_INPUT,
+    LEVEL_MAP,
+    LEVEL_MAP_STRIDE,
+    LEVEL_PLANE,
+    N_LEVEL_COLUMNS,
+    N_SOURCE_COLUMNS,
+    N_TASK_COLUMNS,
+    SOURCE_EXTRACTOR,
+    SOURCE_INPUT,
+    SOURCE_MAP,
+    SOURCE_MAP_STRIDE,
+    SOURCE_PLANE,
+    TASK_END_SOURCE,
+    TASK_FEATURES,
+    TASK_FIRST,
+    TASK_FIRST_SOURCE,
+    TASK_GRADIENT,
+    TASK_GRID,
+    TASK_LAST,
+    TASK_MAP,
+    TASK_MAP_STRIDE,
+    TASK_OWN_END,
+    TASK_OWN_START,
+    TASK_PLANE,
+    TASK_START,
+    TASK_STRIDE,
+    TASK_WIDTH,
+    RateInputs,
+    RateResults,
+    RateTables,
+)
+from givre.models.fused.entropy.weights import ArmWeights, IfceWeights
 from givre.models.geometry import Grid
 
 _BATCH = 1 << 13
@@ -47,19 +71,11 @@ _FEATURE_BATCH = 1 << 15
 
 @dataclass(frozen=True)
 class RateTasks:
-    """Tables of an image's tasks.
+    """An image's tasks.
 
     Attributes:
         layout: where latents and feature maps lie.
-        tasks: int64 (n, 15), a row for each task: the 9 numbers of `GridPlace.rows`; grid; where
-            its own gradient starts and ends in the flat buffer of those; where the grid's gradient
-            starts in the flat buffer of gradients; first and last of the grid's sources, the
-            latter excluded.
-        neighbours: int64 (grids, n_spatial), `GridPlace.neighbours`.
-        sources: int64 (m, 5), feature maps that grids are part of: start, stride and distance of
-            the maps of an extractor's features; extractor; column of its weight.
-        levels: int64 (extractors, L - 1, 9), `Extractor.levels`, the later ones shorter.
-        planes: int64 (extractors, L - 1), `Extractor.planes`, likewise.
+        tables: the same for the kernels.
         batches: parts of tasks for `arm_tasks`.
         collected: parts of tasks for `collect_tasks`.
         features: parts of features, counted through all extractors.
@@ -67,11 +83,7 @@ class RateTasks:
     """
 
     layout: Layout
-    tasks: Integers
-    neighbours: Integers
-    sources: Integers
-    levels: Integers
-    planes: Integers
+    tables: RateTables
     batches: Parts
     collected: Parts
     features: Parts
@@ -82,33 +94,37 @@ class RateTasks:
 def rate_tasks(arch: Architecture, grids: tuple[Grid, ...]) -> RateTasks:
     """Tables for the grids of `geometry.grids`."""
     lay = layout(arch, grids)
-    rows: list[list[int]] = []
-    sources: list[tuple[int, ...]] = []
+    rows: list[Integers] = []
+    sources: list[Integers] = []
     own_start = gradient_start = 0
     for i, place in enumerate(lay.places):
         first_source = len(sources)
         sources += _sources(lay, place)
         for first, last in place.row_chunks:
-            own_end = own_start + (MARGIN + last - first) * place.stride
-            numbers = (i, own_start, own_end, gradient_start, first_source, len(sources))
-            rows.append([*place.rows(first, last), *numbers])
-            own_start = own_end
+            row = _task(place, first, last)
+            row[TASK_GRID], row[TASK_GRADIENT] = i, gradient_start
+            row[TASK_FIRST_SOURCE], row[TASK_END_SOURCE] = first_source, len(sources)
+            row[TASK_OWN_START] = own_start
+            own_start += (MARGIN + last - first) * place.stride
+            row[TASK_OWN_END] = own_start
+            rows.append(row)
         gradient_start += place.grid.height * place.grid.width
-    tasks = np.array(rows, np.int64)
-    own_sizes = [int(size) for size in tasks[:, 11] - tasks[:, 10]]
-    levels = np.full((arch.n_ifce, arch.n_levels - 1, 9), -1, np.int64)
-    planes = np.zeros((arch.n_ifce, arch.n_levels - 1), np.int64)
+    own_sizes = [int(row[TASK_OWN_END] - row[TASK_OWN_START]) for row in rows]
+    levels = np.full((arch.n_ifce, arch.n_levels - 1, N_LEVEL_COLUMNS), -1, np.int64)
     for i, extractor in enumerate(lay.extractors):
         levels[i, : len(extractor.levels)] = extractor.levels
-        planes[i, : len(extractor.planes)] = extractor.planes
-    feature_sizes = [int(size) for size in planes.sum(axis=1) for _ in range(arch.n_features)]
+    feature_sizes = [
+        int(extractor.planes.sum()) for extractor in lay.extractors for _ in range(arch.n_features)
+    ]
+    tables = RateTables(
+        tasks=np.array(rows),
+        neighbours=np.array([place.neighbours for place in lay.places], np.int64),
+        sources=np.array(sources, np.int64).reshape(-1, N_SOURCE_COLUMNS),
+        levels=levels,
+    )
     return RateTasks(
         layout=lay,
-        tasks=tasks,
-        neighbours=np.array([place.neighbours for place in lay.places], np.int64),
-        sources=np.array(sources, np.int64).reshape(-1, 5),
-        levels=levels,
-        planes=planes,
+        tables=tables,
         batches=parts_of(join(own_sizes, _BATCH)),
         collected=parts_of(join(own_sizes, _COLLECTED)),
         features=parts_of(join(feature_sizes, _FEATURE_BATCH)),
@@ -116,134 +132,159 @@ def rate_tasks(arch: Architecture, grids: tuple[Grid, ...]) -> RateTasks:
     )
 
 
-def _sources(lay: Layout, place: GridPlace) -> list[tuple[int, ...]]:
-    """Rows of `RateTasks.sources` for one grid."""
-    found: list[tuple[int, ...]] = []
-    for level in range(min(len(lay.extractors), place.grid.level)):
-        extractor = lay.extractors[level]
-        row = place.grid.level - level - 1
-        numbers = extractor.levels[row]
-        column = numbers[6 if place.grid.hyper else 5]
-        found.append((numbers[7], numbers[8], extractor.planes[row], level, column))
+def _task(place: GridPlace, first: int, last: int) -> Integers:
+    """The columns that say which rows of the flat buffers a task reads."""
+    row = np.zeros(N_TASK_COLUMNS, np.int64)
+    row[TASK_START], row[TASK_WIDTH], row[TASK_STRIDE] = place.start, place.grid.width, place.stride
+    row[TASK_FEATURES], row[TASK_MAP] = place.n_features, place.feature_start
+    row[TASK_PLANE], row[TASK_MAP_STRIDE] = place.plane, place.feature_stride
+    row[TASK_FIRST], row[TASK_LAST] = first, last
+    return row
+
+
+def _sources(lay: Layout, place: GridPlace) -> list[Integers]:
+    """Rows of `RateTables.sources` for one grid."""
+    found: list[Integers] = []
+    for number, extractor in enumerate(lay.extractors[: place.grid.level]):
+        level = extractor.levels[place.grid.level - number - 1]
+        row = np.empty(N_SOURCE_COLUMNS, np.int64)
+        row[SOURCE_MAP], row[SOURCE_MAP_STRIDE] = level[LEVEL_MAP], level[LEVEL_MAP_STRIDE]
+        row[SOURCE_PLANE], row[SOURCE_EXTRACTOR] = level[LEVEL_PLANE], number
+        row[SOURCE_INPUT] = level[LEVEL_HYPER_INPUT if place.grid.hyper else LEVEL_MAIN_INPUT]
+        found.append(row)
     return found
 
 
 @kernel(fastmath=FLAGS)
 def arm_tasks(
-    tickets: Tickets, parts: Parts, tasks: Integers2, neighbours: Integers2, latents: Floats1,
-    maps: Floats1, hidden: Floats3, hidden_transposed: Floats3, hidden_bias: Floats2, output: Floats2,
-    output_bias: Floats1, stabiliser: Floats2, own: Floats1, maps_gradient: Floats1, sums: Floats2,
-    totals: Doubles1,
-) -> None:  # fmt: skip
-    """Do tasks of `arm_kernels.arm_rate_and_gradient`.
+    tickets: Tickets,
+    parts: Parts,
+    tables: RateTables,
+    inputs: RateInputs,
+    weights: ArmWeights,
+    results: RateResults,
+) -> None:
+    """Do tasks of `givre.models.fused.entropy.arm.arm_rate_and_gradient`.
 
     Args:
-        tickets: see `givre.models.compiled.tickets`.
-        parts: likewise; of tasks.
-        tasks: `RateTasks.tasks`.
-        neighbours: `RateTasks.neighbours`.
-        latents: see `arm_rate_and_gradient`, as everything up to `stabiliser`.
-        maps: likewise.
-        hidden: likewise.
-        hidden_transposed: likewise.
-        hidden_bias: likewise.
-        output: likewise.
-        output_bias: likewise.
-        stabiliser: likewise.
-        own: (own_size,), the tasks' gradients by the latents are written.
-        maps_gradient: by the feature maps, flat, written.
-        sums: (n, n_sums), a row for each task, zero before, written.
-        totals: (n,), bits of each task, written.
+        tickets: shared by all threads.
+        parts: of tasks.
+        tables: of the image.
+        inputs: latents and maps.
+        weights: of the ARM.
+        results: written.
     """
     part = next_ticket(tickets)
     while part < parts.shape[0]:
-        for task in range(parts[part, 0], parts[part, 1]):
-            totals[task] = arm_rate_and_gradient(
-                latents, tasks[task, :9], neighbours[tasks[task, 9]], maps, hidden,
-                hidden_transposed, hidden_bias, output, output_bias, stabiliser,
-                own[tasks[task, 10] : tasks[task, 11]], maps_gradient, sums[task],
-            )  # fmt: skip
+        for i in range(parts[part, 0], parts[part, 1]):
+            task = tables.tasks[i]
+            results.bits[i] = arm_rate_and_gradient(
+                task,
+                tables.neighbours[task[TASK_GRID]],
+                inputs,
+                weights,
+                results.own[task[TASK_OWN_START] : task[TASK_OWN_END]],
+                results.maps,
+                results.sums[i],
+            )
         part = next_ticket(tickets)
 
 
 @kernel(fastmath=FLAGS)
 def collect_tasks(
-    tickets: Tickets, parts: Parts, tasks: Integers2, own: Floats1, maps_gradient: Floats1,
-    sources: Integers2, weights: Floats3, scale: np.float32, gradient: Floats1,
-) -> None:  # fmt: skip
+    tickets: Tickets,
+    parts: Parts,
+    tables: RateTables,
+    results: RateResults,
+    weights: Floats3,
+    scale: np.float32,
+    gradient: Floats1,
+) -> None:
     """Add up the gradient of the latents of tasks.
 
     Args:
-        tickets: see `givre.models.compiled.tickets`.
-        parts: likewise; of tasks.
-        tasks: `RateTasks.tasks`.
-        own: (own_size,), of `arm_tasks`.
-        maps_gradient: flat.
-        sources: `RateTasks.sources`.
-        weights: (extractors, F, n_in).
+        tickets: shared by all threads.
+        parts: of tasks.
+        tables: of the image.
+        results: of `arm_tasks`, the maps' gradient on all levels.
+        weights: (extractors, F, n_in), of the inter-feature extractors.
         scale: of the gradient.
         gradient: of all grids, flat; the gradient of the tasks' rows is added.
     """
+    tasks = tables.tasks
     part = next_ticket(tickets)
     while part < parts.shape[0]:
-        for task in range(parts[part, 0], parts[part, 1]):
-            width, stride = tasks[task, 1], tasks[task, 2]
-            first_row, last_row = tasks[task, 7], tasks[task, 8]
-            follows = task + 1 < tasks.shape[0] and tasks[task + 1, 9] == tasks[task, 9]
-            end = tasks[task + 1, 11] if follows else tasks[task, 11]
-            start = tasks[task, 12]
-            rows = gradient[start + first_row * width : start + last_row * width]
+        for i in range(parts[part, 0], parts[part, 1]):
+            task = tasks[i]
+            width, n_rows = task[TASK_WIDTH], task[TASK_LAST] - task[TASK_FIRST]
+            own_end = end = task[TASK_OWN_END]
+            if i + 1 < tasks.shape[0] and tasks[i + 1, TASK_GRID] == task[TASK_GRID]:
+                end = tasks[i + 1, TASK_OWN_END]
+            start = task[TASK_GRADIENT] + task[TASK_FIRST] * width
             collect_gradient(
-                own[tasks[task, 10] : tasks[task, 11]], own[tasks[task, 11] : end], stride,
-                first_row, last_row, maps_gradient, sources[tasks[task, 13] : tasks[task, 14]],
-                weights, scale, rows.reshape(last_row - first_row, width),
-            )  # fmt: skip
+                results.own[task[TASK_OWN_START] : own_end],
+                results.own[own_end:end],
+                task,
+                results.maps,
+                tables.sources[task[TASK_FIRST_SOURCE] : task[TASK_END_SOURCE]],
+                weights,
+                scale,
+                gradient[start : start + n_rows * width].reshape(n_rows, width),
+            )
         part = next_ticket(tickets)
 
 
 @kernel(fastmath=FLAGS)
 def extract_features(
-    tickets: Tickets, parts: Parts, latents: Floats1, levels: Integers3, planes: Integers2,
-    weights: Floats3, biases: Floats2, maps: Floats1,
-) -> None:  # fmt: skip
+    tickets: Tickets,
+    parts: Parts,
+    levels: Integers3,
+    latents: Floats1,
+    weights: IfceWeights,
+    maps: Floats1,
+) -> None:
     """Compute the pyramids of features, counted through all extractors.
 
     Args:
-        tickets: see `givre.models.compiled.tickets`.
-        parts: likewise; of features.
+        tickets: shared by all threads.
+        parts: of features.
+        levels: `RateTables.levels`.
         latents: padded grids, flat.
-        levels: `RateTasks.levels`.
-        planes: `RateTasks.planes`.
-        weights: (extractors, F, n_in).
-        biases: (extractors, F).
+        weights: of the extractors.
         maps: flat, written.
     """
-    n_features = weights.shape[1]
+    n_features = weights.biases.shape[1]
     part = next_ticket(tickets)
     while part < parts.shape[0]:
         for task in range(parts[part, 0], parts[part, 1]):
             i, feature = task // n_features, task % n_features
-            n = levels.shape[1] - i
             extract_feature(
-                latents, levels[i, :n], planes[i, :n], weights[i, feature], biases[i, feature],
-                feature, maps,
-            )  # fmt: skip
+                latents,
+                levels[i, : levels.shape[1] - i],
+                weights.weights[i, feature],
+                weights.biases[i, feature],
+                feature,
+                maps,
+            )
         part = next_ticket(tickets)
 
 
 @kernel(fastmath=FLAGS)
 def extract_features_backward(
-    tickets: Tickets, parts: Parts, latents: Floats1, levels: Integers3, planes: Integers2,
-    maps_gradient: Floats1, sums: Doubles3,
-) -> None:  # fmt: skip
+    tickets: Tickets,
+    parts: Parts,
+    levels: Integers3,
+    latents: Floats1,
+    maps_gradient: Floats1,
+    sums: Doubles3,
+) -> None:
     """Carry the gradient of features to all their maps and their weights.
 
     Args:
-        tickets: see `givre.models.compiled.tickets`.
-        parts: likewise; of features.
+        tickets: shared by all threads.
+        parts: of features.
+        levels: `RateTables.levels`.
         latents: padded grids, flat.
-        levels: `RateTasks.levels`.
-        planes: `RateTasks.planes`.
         maps_gradient: flat; the finest levels are read, the others written.
         sums: (extractors, F, n_in + 1), by the weights and last by the bias; zero before, written.
     """
@@ -252,8 +293,7 @@ def extract_features_backward(
     while part < parts.shape[0]:
         for task in range(parts[part, 0], parts[part, 1]):
             i, feature = task // n_features, task % n_features
-            n = levels.shape[1] - i
             extract_feature_backward(
-                latents, levels[i, :n], planes[i, :n], feature, maps_gradient, sums[i, feature]
+                latents, levels[i, : levels.shape[1] - i], feature, maps_gradient, sums[i, feature]
             )
         part = next_ticket(tickets)

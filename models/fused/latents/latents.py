@@ -10,8 +10,19 @@ import torch
 from torch import Tensor
 
 from givre.models.compiled import pool
-from givre.models.compiled.types import Floats, Integers, Words
-from givre.models.fused.latents.update import latent_pass
+from givre.models.compiled.types import Floats, Integers
+from givre.models.fused.latents.update import (
+    N_TASK_COLUMNS,
+    TASK_FIRST,
+    TASK_GRID,
+    TASK_GRID_END,
+    TASK_GRID_START,
+    TASK_LAST,
+    AdamConstants,
+    LatentArrays,
+    ProxyConstants,
+    latent_pass,
+)
 from givre.models.latents import ADAM_BETAS, ADAM_EPS, ProxySettings
 from givre.models.noise import NOISE_BLOCK, noise_key
 
@@ -19,6 +30,7 @@ _LEAST_BLOCKS = 256
 """Blocks of a batch of tasks: fewer take less time than it takes to call the kernel."""
 
 _NONE = np.empty(0, np.float32)
+_NO_UPDATE = AdamConstants(*np.zeros(5, np.float32))
 
 Shapes = Sequence[tuple[int, int]]
 
@@ -54,12 +66,12 @@ class FusedLatents:
         self._grads = _views(self.gradient, shapes)
         self.gradients: list[Floats] = [grad.numpy() for grad in self._grads]
         self._tasks = _tasks(shapes)
-        sizes = (self._tasks[:, 4] - self._tasks[:, 3]).tolist()
+        sizes = (self._tasks[:, TASK_LAST] - self._tasks[:, TASK_FIRST]).tolist()
         self._parts = pool.parts_of(pool.join(sizes, _LEAST_BLOCKS))
         self._steps = 0
         self._threads = threads
         self._last: ProxySettings | None = None
-        self._keys = self._noise_keys(None)
+        self._last_constants = self._constants(None)
 
     def proxy(self, settings: ProxySettings) -> list[Tensor]:
         """Softly rounded latents.
@@ -69,7 +81,7 @@ class FusedLatents:
             `givre.models.proxy`.
         """
         self.gradient[:] = 0
-        self._pass(_NONE, _NONE, settings)
+        self._pass(_NONE, _NO_UPDATE, settings)
         return self.proxies
 
     def update(
@@ -125,34 +137,24 @@ class FusedLatents:
         self._steps = steps
         self._last = None
 
-    def _adam(self, learning_rate: float, betas: tuple[float, float], eps: float) -> Floats:
-        """Constants of the coming update for the kernel; they count it as done."""
+    def _adam(self, learning_rate: float, betas: tuple[float, float], eps: float) -> AdamConstants:
+        """Constants of the coming update; they count it as done."""
         if self._last is None:
             raise RuntimeError("an update needs the gradient of a proxy: call `proxy` before it")
         self._steps += 1
         step_size = learning_rate / (1 - betas[0] ** self._steps)
         root = 1 / sqrt(1 - betas[1] ** self._steps)
-        return np.array([*betas, step_size, root, eps], np.float32)
+        return AdamConstants(*np.array([*betas, step_size, root, eps], np.float32))
 
-    def _pass(self, gradient: Floats, adam: Floats, settings: ProxySettings | None) -> None:
+    def _pass(self, gradient: Floats, adam: AdamConstants, settings: ProxySettings | None) -> None:
         """Run the kernel over all grids."""
-        last, self._last = self._last, settings
-        last_keys, self._keys = self._keys, self._noise_keys(settings)
+        last, upcoming = self._last_constants, self._constants(settings)
+        self._last, self._last_constants = settings, upcoming
+        proxy = self._y if settings else _NONE
+        latents = LatentArrays(self._u, self._mean, self._square, gradient, proxy)
         pool.share(
             lambda tickets, parts: latent_pass(
-                tickets,
-                parts,
-                self._tasks,
-                self._u,
-                self._mean,
-                self._square,
-                gradient,
-                _constants(last),
-                adam,
-                last_keys,
-                self._y if settings else _NONE,
-                _constants(settings),
-                self._keys,
+                tickets, parts, self._tasks, latents, last, adam, upcoming
             ),
             self._parts,
             self._threads,
@@ -161,22 +163,20 @@ class FusedLatents:
             for y, grad in zip(self.proxies, self._grads, strict=True):
                 y.grad = grad
 
-    def _noise_keys(self, settings: ProxySettings | None) -> Words:
-        """Keys of the noise of every grid, (n, 4)."""
+    def _constants(self, settings: ProxySettings | None) -> ProxyConstants:
+        """What the kernel makes a proxy with; zeros for none."""
+        n, zero = len(self.latents), np.float32(0)
         if settings is None:
-            return np.zeros((len(self.latents), 4), np.uint32)
-        grids = range(len(self.latents))
-        keys = [noise_key(settings.seed, settings.step, grid) for grid in grids]
-        return np.array(keys, np.uint32)
-
-
-def _constants(settings: ProxySettings | None) -> Floats:
-    """A proxy's constants as `latent_pass` wants them."""
-    if settings is None:
-        return np.zeros(4, np.float32)
-    sharpness = 1 / settings.temperature
-    height = 0.5 / tanh(0.5 * sharpness)
-    return np.array([settings.gain, sharpness, height, settings.noise], np.float32)
+            return ProxyConstants(zero, zero, zero, zero, np.zeros((n, 4), np.uint32))
+        sharpness = 1 / settings.temperature
+        keys = [noise_key(settings.seed, settings.step, grid) for grid in range(n)]
+        return ProxyConstants(
+            gain=np.float32(settings.gain),
+            sharpness=np.float32(sharpness),
+            height=np.float32(0.5 / tanh(0.5 * sharpness)),
+            noise=np.float32(settings.noise),
+            keys=np.array(keys, np.uint32),
+        )
 
 
 def _tasks(shapes: Shapes) -> Integers:
@@ -186,9 +186,12 @@ def _tasks(shapes: Shapes) -> Integers:
         end = start + prod(shape)
         blocks = -(-prod(shape) // NOISE_BLOCK)
         for first, last in pool.chunks(blocks, _LEAST_BLOCKS):
-            rows.append((grid, start, end, first, last))
+            row = np.empty(N_TASK_COLUMNS, np.int64)
+            row[TASK_GRID], row[TASK_GRID_START], row[TASK_GRID_END] = grid, start, end
+            row[TASK_FIRST], row[TASK_LAST] = first, last
+            rows.append(row)
         start = end
-    return np.array(rows, np.int64).reshape(-1, 5)
+    return np.array(rows, np.int64).reshape(-1, N_TASK_COLUMNS)
 
 
 def _views(flat: Floats, shapes: Shapes) -> list[Tensor]:

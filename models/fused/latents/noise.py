@@ -1,4 +1,15 @@
-"""The noise of `givre.models.noise` in compiled code: the same numbers up to rounding."""
+"""The noise of `givre.models.noise` in compiled code: the same numbers up to rounding.
+
+Normal numbers come in pairs from two uniform ones (Box and Muller, "A note on the generation of
+random normal deviates", 1958, DOI 10.1214/aoms/1177706645), and those from a hash h of the place,
+which needs no state, as in counter-based generators (Salmon et al., "Parallel random numbers: as
+easy as 1, 2, 3", SC 2011, DOI 10.1145/2063384.2063405). The shifts s and s' lead from step to step
+through a lattice (Cranley and Patterson, 1976, DOI 10.1137/0713071); all words have 32 bits:
+
+    w = h(h(place + key) ^ second key),   a = w + s,   b = h(w + 0x9E3779B9) + s'
+    U = (a // 2^9 + 1/2) / 2^23,   V = (b // 2^9) / 2^23
+    radius = sqrt(-2 ln U),   normal numbers = radius cos(2 pi V), radius sin(2 pi V)
+"""
 
 from __future__ import annotations
 

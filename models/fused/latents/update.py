@@ -1,6 +1,23 @@
-"""The kernel that updates fitted latents and computes their proxy in one pass over memory."""
+"""The kernel that updates fitted latents and computes their proxy in one pass over memory.
+
+The proxy of a latent u is soft rounding, normal noise n and soft rounding again (Agustsson and
+Theis, "Universally Quantized Neural Compression", NeurIPS 2020, arXiv:2006.09952; in an overfitted
+codec: C3, Kim et al., CVPR 2024, arXiv:2312.02753). With gain q, temperature T and noise scale v:
+
+    r(x) = m + tanh((x - m) / T) / (2 tanh(1 / (2 T))),   m = floor(x) + 1/2
+    y = r(r(q u) + v n)
+    by u:  q r'(q u) r'(r(q u) + v n),   r'(x) = (1 - tanh^2((x - m) / T)) / (2 T tanh(1 / (2 T)))
+
+The update is Adam's (Kingma and Ba, "Adam: A Method for Stochastic Optimization", ICLR 2015,
+arXiv:1412.6980, algorithm 1) with the gradient g by u in step t:
+
+    mean = beta_1 mean + (1 - beta_1) g,   square = beta_2 square + (1 - beta_2) g^2
+    u = u - rate (mean / (1 - beta_1^t)) / (sqrt(square / (1 - beta_2^t)) + epsilon)
+"""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 
@@ -10,6 +27,71 @@ from givre.models.compiled.types import Floats, Floats1, Integers2, Words2
 from givre.models.compiled.vector_math import exp2, tanh
 from givre.models.fused.latents.noise import fill_normal
 from givre.models.noise import NOISE_BLOCK
+
+TASK_GRID, TASK_GRID_START, TASK_GRID_END, TASK_FIRST, TASK_LAST = range(5)
+"""Columns of a task, a part of a grid.
+
+GRID: number of the grid.
+GRID_START, GRID_END: where the grid's latents are in the flat arrays.
+FIRST, LAST: the task's first block of 64 latents, and the one after its last.
+"""
+
+N_TASK_COLUMNS = 5
+
+
+class LatentArrays(NamedTuple):
+    """The latents of all grids, N numbers, one grid after the other.
+
+    Attributes:
+        u: (N,), the fitted values.
+        mean: (N,), Adam's running mean of the gradient.
+        square: (N,), Adam's running mean of its square.
+        gradient: (N,), with respect to the last proxy; empty where there is to be no update.
+        proxy: (N,); empty where there is to be none.
+    """
+
+    u: Floats1
+    mean: Floats1
+    square: Floats1
+    gradient: Floats1
+    proxy: Floats1
+
+
+class ProxyConstants(NamedTuple):
+    """What a proxy is made with.
+
+    Attributes:
+        gain: of the latents.
+        sharpness: 1 / temperature.
+        height: of half a step of the staircase, 0.5 / tanh(0.5 sharpness).
+        noise: scale of the noise.
+        keys: (grids, 4), of the noise.
+    """
+
+    gain: np.float32
+    sharpness: np.float32
+    height: np.float32
+    noise: np.float32
+    keys: Words2
+
+
+class AdamConstants(NamedTuple):
+    """Of one update.
+
+    Attributes:
+        beta_1: decay rate of the running mean.
+        beta_2: decay rate of the running mean of squares.
+        step_size: learning rate, corrected for the bias of the running mean.
+        root: 1 / the root of 1 - beta_2^t, which corrects the mean of squares.
+        epsilon: added to the root of the mean of squares.
+    """
+
+    beta_1: np.float32
+    beta_2: np.float32
+    step_size: np.float32
+    root: np.float32
+    epsilon: np.float32
+
 
 _BLOCK = NOISE_BLOCK
 _CONTRACT = frozenset({"contract"})
@@ -21,7 +103,7 @@ _MINUS_TWO_LOG2_E = np.float32(-2.8853900817779268)
 
 @kernel_part(fastmath=_CONTRACT)
 def _soft_round(x: np.float32, sharpness: np.float32, height: np.float32) -> np.float32:
-    """`givre.models.proxy.soft_round`; see `latent_pass` for the two constants."""
+    """`givre.models.proxy.soft_round`; see `ProxyConstants`."""
     middle: np.float32 = np.floor(x) + _HALF
     return middle + height * tanh((x - middle) * sharpness)
 
@@ -35,17 +117,19 @@ def _soft_round_slope(x: np.float32, sharpness: np.float32, height: np.float32) 
 
 
 @kernel_part(fastmath=_CONTRACT)
-def _proxy(u: Floats, normal: Floats, constants: Floats, y: Floats) -> None:
-    gain, sharpness, height, noise = constants[0], constants[1], constants[2], constants[3]
+def _proxy(u: Floats, normal: Floats, constants: ProxyConstants, y: Floats) -> None:
+    gain, noise = constants.gain, constants.noise
+    sharpness, height = constants.sharpness, constants.height
     for p in range(len(u)):
         softer = _soft_round(gain * u[p], sharpness, height)
         y[p] = _soft_round(softer + noise * normal[p], sharpness, height)
 
 
 @kernel_part(fastmath=_CONTRACT)
-def _slope(u: Floats, normal: Floats, constants: Floats, slope: Floats) -> None:
+def _slope(u: Floats, normal: Floats, constants: ProxyConstants, slope: Floats) -> None:
     """Derivative of the proxy with respect to u."""
-    gain, sharpness, height, noise = constants[0], constants[1], constants[2], constants[3]
+    gain, noise = constants.gain, constants.noise
+    sharpness, height = constants.sharpness, constants.height
     for p in range(len(u)):
         x = gain * u[p]
         noisy = _soft_round(x, sharpness, height) + noise * normal[p]
@@ -55,9 +139,10 @@ def _slope(u: Floats, normal: Floats, constants: Floats, slope: Floats) -> None:
 
 @kernel_part(fastmath=_CONTRACT)
 def _adam(
-    u: Floats, mean: Floats, square: Floats, gradient: Floats, slope: Floats, adam: Floats
+    u: Floats, mean: Floats, square: Floats, gradient: Floats, slope: Floats, adam: AdamConstants
 ) -> None:
-    beta_1, beta_2, step_size, root, epsilon = adam[0], adam[1], adam[2], adam[3], adam[4]
+    beta_1, beta_2, step_size = adam.beta_1, adam.beta_2, adam.step_size
+    root, epsilon = adam.root, adam.epsilon
     for p in range(len(u)):
         g = gradient[p] * slope[p]
         m = mean[p] + (_ONE - beta_1) * (g - mean[p])
@@ -71,63 +156,47 @@ def latent_pass(
     tickets: Tickets,
     parts: Parts,
     tasks: Integers2,
-    u: Floats1,
-    mean: Floats1,
-    square: Floats1,
-    gradient: Floats1,
-    last_constants: Floats1,
-    adam: Floats1,
-    last_keys: Words2,
-    y: Floats1,
-    constants: Floats1,
-    keys: Words2,
+    latents: LatentArrays,
+    last: ProxyConstants,
+    adam: AdamConstants,
+    upcoming: ProxyConstants,
 ) -> None:
     """Update the latents of tasks, then compute their proxy.
 
-    The latents of all grids lie one after the other. The constants of a proxy are its gain, its
-    sharpness, the height of half a step of the staircase, and the scale of the noise. The
-    sharpness is 1 / temperature; the height is 0.5 / tanh(0.5 sharpness).
-
     Args:
-        tickets: see `givre.models.compiled.tickets`.
-        parts: likewise; of tasks.
-        tasks: (n, 5), a row for each task: its grid, where the grid's latents start and end, its
-            first block of 64 latents and the end of its blocks.
-        u: (N,), the latents, changed.
-        mean: (N,), Adam's running mean of the gradient, changed.
-        square: (N,), Adam's running mean of its square, changed.
-        gradient: (N,), with respect to the last proxy, set to zero; empty for no update.
-        last_constants: (4,), of the last proxy.
-        adam: (5,), both decay rates, the step size and 1 / the root of the second moment, both
-            corrected for the bias, and epsilon.
-        last_keys: (grids, 4), of the last proxy's noise.
-        y: (N,), written: the proxy; empty for none.
-        constants: (4,), of this proxy.
-        keys: (grids, 4), of its noise.
+        tickets: shared by all threads.
+        parts: of tasks.
+        tasks: (n, 5), columns TASK_...
+        latents: the gradient is set to zero, all else is written.
+        last: of the proxy that the gradient belongs to.
+        adam: of the update.
+        upcoming: of the proxy that is computed.
     """
     normal = np.empty(_BLOCK, np.float32)
     slope = np.empty(_BLOCK, np.float32)
     part = next_ticket(tickets)
     while part < parts.shape[0]:
         for task in range(parts[part, 0], parts[part, 1]):
-            grid, grid_start, grid_end = tasks[task, 0], tasks[task, 1], tasks[task, 2]
-            for block in range(tasks[task, 3], tasks[task, 4]):
+            grid, grid_start = tasks[task, TASK_GRID], tasks[task, TASK_GRID_START]
+            grid_end = tasks[task, TASK_GRID_END]
+            for block in range(tasks[task, TASK_FIRST], tasks[task, TASK_LAST]):
                 start = grid_start + block * _BLOCK
                 end = min(start + _BLOCK, grid_end)
-                values = u[start:end]
-                if len(gradient):
-                    if last_constants[3] != 0:
-                        fill_normal(last_keys[grid], block, normal)
+                u = latents.u[start:end]
+                if len(latents.gradient):
+                    if last.noise != 0:
+                        fill_normal(last.keys[grid], block, normal)
                     else:
                         normal[:] = 0
-                    _slope(values, normal, last_constants, slope)
-                    found = gradient[start:end]
-                    _adam(values, mean[start:end], square[start:end], found, slope, adam)
+                    _slope(u, normal, last, slope)
+                    mean, square = latents.mean[start:end], latents.square[start:end]
+                    found = latents.gradient[start:end]
+                    _adam(u, mean, square, found, slope, adam)
                     found[:] = 0
-                if len(y):
-                    if constants[3] != 0:
-                        fill_normal(keys[grid], block, normal)
+                if len(latents.proxy):
+                    if upcoming.noise != 0:
+                        fill_normal(upcoming.keys[grid], block, normal)
                     else:
                         normal[:] = 0
-                    _proxy(values, normal, constants, y[start:end])
+                    _proxy(u, normal, upcoming, latents.proxy[start:end])
         part = next_ticket(tickets)

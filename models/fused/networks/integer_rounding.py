@@ -1,9 +1,26 @@
 """Integers for parameters: rounding in turn, where those to come make up for the error; descent.
 
+With q the integers, s their steps and v where the quadratic is least, both look for a low
+
+    cost = (q s - v)^T H (q s - v) / 2 + sum of bits(q)
+
+Rounding in turn factors H = R^T R and takes the last parameter first, so that parameter i sees the
+errors e_j = q_j s_j - v_j of those behind it (Babai's nearest plane, "On Lovász' lattice reduction
+and the nearest lattice point problem", 1986, DOI 10.1007/BF02579403):
+
+    q_i = argmin over q of R_ii^2 (q s_i - t_i)^2 / 2 + bits(q),
+    t_i = v_i - (sum over j > i of R_ij e_j) / R_ii
+
+Descent changes the one integer that gains most, with g the gradient and a change of m = dq s_i:
+
+    change of cost = (g_i + H_ii m / 2) m + bits(q_i + dq) - bits(q_i)
+
 The loops are short but serial; see `coder.quantisation.integer_search`, whose part they are.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,29 +31,35 @@ _REACH = 2
 """Integers on either side of the nearest one that are weighed against their bits; and 0."""
 
 
+class Choices(NamedTuple):
+    """What P parameters may be, and what that takes.
+
+    Attributes:
+        steps: (P,), of the integers.
+        bits: (n_groups, 2 M + 1), of the integers from -M to M in each group.
+        groups: (P,), of each parameter.
+        low: (P,), smallest integer allowed, at least -M and at most 0.
+        high: (P,), largest integer allowed, from 0 to M.
+    """
+
+    steps: Doubles1
+    bits: Doubles2
+    groups: Integers1
+    low: Integers1
+    high: Integers1
+
+
 @kernel()
-def round_rows(
-    factor: Doubles2,
-    values: Doubles1,
-    steps: Doubles1,
-    bits: Doubles2,
-    groups: Integers1,
-    low: Integers1,
-    high: Integers1,
-    integers: Integers1,
-) -> None:
+def round_rows(factor: Doubles2, values: Doubles1, choices: Choices, integers: Integers1) -> None:
     """Round the last parameter first; each sees the errors of those behind it.
 
     Args:
         factor: (P, P), upper triangular; the cost of an error e is half of |factor e|^2, in bits.
         values: (P,), where that is least.
-        steps: (P,), of the integers.
-        bits: (n_groups, 2 M + 1), of the integers from -M to M in each group.
-        groups: (P,), of each parameter.
-        low: (P,), smallest integer allowed, at least -M and at most 0.
-        high: (P,), largest, from 0 to M.
+        choices: for the parameters.
         integers: (P,), for the result.
     """
+    steps, bits, groups, low, high = choices
     n = len(values)
     zero = bits.shape[1] // 2
     errors = np.zeros(n)
@@ -63,12 +86,8 @@ def round_rows(
 def descend_rows(
     matrix: StridedDoubles2,
     extra: Doubles1,
-    steps: Doubles1,
     gradient: Doubles1,
-    bits: Doubles2,
-    groups: Integers1,
-    low: Integers1,
-    high: Integers1,
+    choices: Choices,
     least_gain: float,
     integers: Integers1,
 ) -> int:
@@ -77,20 +96,17 @@ def descend_rows(
     Each may go one down or up, near to where the quadratic alone is least, or to 0.
 
     Args:
-        matrix: (P, P), symmetric; the curvature.
+        matrix: (P, P), of the quadratic, without `extra`.
         extra: (P,), added to its diagonal, which is then above 0.
-        steps: (P,), of the integers.
         gradient: (P,), of the quadratic; kept up to date in place.
-        bits: (n_groups, 2 M + 1), of the integers from -M to M in each group.
-        groups: (P,), of each parameter.
-        low: (P,), smallest integer allowed, at least -M and at most 0.
-        high: (P,), largest, from 0 to M.
+        choices: for the parameters.
         least_gain: in bits, of a change; above 0.
         integers: (P,), where to begin; changed in place.
 
     Returns:
         The number of changes; they end at four times P.
     """
+    steps, bits, groups, low, high = choices
     n = len(integers)
     zero = bits.shape[1] // 2
     for changes in range(4 * n):

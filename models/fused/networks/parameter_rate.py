@@ -1,7 +1,15 @@
 """The kernel that finds the slope of the parameters' rate in one call.
 
-What it computes is in `givre.coder.fitting.parameter_rate`, in torch: a dozen operations on some
-thousand numbers, each of which takes longer to call than to do.
+A group of n parameters with differences d from the prior is coded with a Laplace distribution of
+the scale b = mean |d|, which takes n log2(b) bits and a constant. With w the weight and f the
+floor:
+
+    rate = w sum over groups of n ln(mean |d| + f)
+    by d:  w / (mean |d| + f) d / (|d| + smoothness)
+
+The last factor stands for the sign of d. The same in torch is in
+`givre.coder.fitting.parameter_rate`: a dozen operations on some thousand numbers, each of which
+takes longer to call than to do.
 """
 
 from __future__ import annotations

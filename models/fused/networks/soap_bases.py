@@ -1,5 +1,14 @@
 """The kernel that renews the eigenbases of SOAP for all tensors of a decoder in one call.
 
+A basis Q of a factor F follows its eigenvectors by one step of the power iteration (Vyas et al.,
+"SOAP: Improving and Stabilizing Shampoo using Adam", 2024, arXiv:2409.11321, algorithm 4):
+
+    S = F Q, its columns sorted by falling diagonal of Q^T S;   the new Q is that of S = Q R
+
+The decomposition reflects column after column by Householder's I - s v v^T, s = 2 / (v^T v), where
+v is the column below the diagonal plus sign(v_k) |v| e_k; Q is the product of the reflections
+(Golub and Van Loan, "Matrix Computations", 4th edition, sections 5.1 and 5.2).
+
 Torch needs some ten calls for each matrix, which takes longer than a step on a small image.
 """
 
@@ -10,6 +19,15 @@ import numpy as np
 from givre.models.compiled.kernel import kernel, kernel_part
 from givre.models.compiled.types import FLAGS, Doubles, Floats, Floats1, Integers, Integers2
 from givre.models.fused.networks.soap_step import matrix_at
+from givre.models.fused.networks.soap_table import (
+    COLUMN_BASIS,
+    COLUMN_FACTOR,
+    COLUMNS,
+    ROW_BASIS,
+    ROW_FACTOR,
+    ROWS,
+    SQUARE,
+)
 
 _ZERO = 0.0
 
@@ -105,24 +123,26 @@ def renew_bases(table: Integers2, state: Floats1) -> None:
     """Renew the bases of all matrices; the second moments, which live in them, follow their order.
 
     Args:
-        table: see `givre.models.fused.networks.soap_step.soap_step`.
-        state: likewise; the bases and mean squares are changed.
+        table: (n, 9), a row for each tensor, columns START to COLUMN_BASIS of `soap_table`.
+        state: the bases and mean squares are changed.
     """
     for t in range(table.shape[0]):
-        rows, columns = table[t, 1], table[t, 2]
-        square = matrix_at(state, table[t, 4], rows, columns)
-        if table[t, 5] >= 0:
+        row = table[t]
+        rows, columns = row[ROWS], row[COLUMNS]
+        square = matrix_at(state, row[SQUARE], rows, columns)
+        if row[ROW_FACTOR] >= 0:
             order = _renew(
-                matrix_at(state, table[t, 5], rows, rows), matrix_at(state, table[t, 6], rows, rows)
+                matrix_at(state, row[ROW_FACTOR], rows, rows),
+                matrix_at(state, row[ROW_BASIS], rows, rows),
             )
             before = square.copy()
             for i in range(rows):
                 for j in range(columns):
                     square[i, j] = before[order[i], j]
-        if table[t, 7] >= 0:
+        if row[COLUMN_FACTOR] >= 0:
             order = _renew(
-                matrix_at(state, table[t, 7], columns, columns),
-                matrix_at(state, table[t, 8], columns, columns),
+                matrix_at(state, row[COLUMN_FACTOR], columns, columns),
+                matrix_at(state, row[COLUMN_BASIS], columns, columns),
             )
             before = square.copy()
             for i in range(rows):

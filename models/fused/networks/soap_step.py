@@ -1,5 +1,16 @@
 """The kernel that does a step of SOAP on all tensors of a decoder in one call.
 
+SOAP (Vyas et al., "SOAP: Improving and Stabilizing Shampoo using Adam", 2024, arXiv:2409.11321,
+algorithm 3) runs Adam in the eigenbases of Shampoo's factors. With G the gradient of a matrix W of
+parameters, P and Q the bases of its rows and columns, and b the decay rates:
+
+    M = b_1 M + (1 - b_1) G,   V = b_2 V + (1 - b_2) (P^T G Q)^2
+    W = decay W - size P ((P^T M Q) / (sqrt(V) + epsilon)) Q^T
+    L = b_s L + (1 - b_s) G G^T,   R = b_s R + (1 - b_s) G^T G
+
+`size` is the learning rate with Adam's corrections for the bias of M and V. A side that is too long
+has no basis. P and Q are renewed from L and R by `givre.models.fused.networks.soap_bases`.
+
 The tensors are a few thousand numbers together, so what a step costs in torch is the number of
 calls that it makes, some three hundred.
 """
@@ -9,7 +20,19 @@ from __future__ import annotations
 import numpy as np
 
 from givre.models.compiled.kernel import kernel, kernel_part
-from givre.models.compiled.types import FLAGS, Doubles1, Floats, Floats1, Integers2
+from givre.models.compiled.types import FLAGS, Floats, Floats1, Integers2
+from givre.models.fused.networks.soap_table import (
+    COLUMN_BASIS,
+    COLUMN_FACTOR,
+    COLUMNS,
+    MEAN,
+    ROW_BASIS,
+    ROW_FACTOR,
+    ROWS,
+    SQUARE,
+    START,
+    SoapConstants,
+)
 
 CLIP_EPSILON = 1e-6
 """Added to the norm of a gradient before it is clipped, as in torch's `clip_grad_norm_`."""
@@ -119,39 +142,41 @@ def _rotate_back(x: Floats, row_basis: Floats, column_basis: Floats, spare: Floa
 
 @kernel(fastmath=FLAGS)
 def soap_step(
-    table: Integers2, parameters: Floats1, gradients: Floats1, state: Floats1, constants: Doubles1
+    table: Integers2,
+    parameters: Floats1,
+    gradients: Floats1,
+    state: Floats1,
+    constants: SoapConstants,
 ) -> None:
     """Clip the gradient, update the parameters and all running means.
 
     Args:
-        table: (n, 9), a row for each tensor: where it starts among the parameters, its rows and
-            columns, and where in the state these matrices of it start: mean, square, factor and
-            basis of the rows, factor and basis of the columns. What does not exist is -1.
+        table: (n, 9), a row for each tensor, columns START to COLUMN_BASIS of `soap_table`.
         parameters: (N,), changed.
         gradients: (N,), changed: clipped.
         state: changed.
-        constants: (7,): largest norm of the gradient, factor of the weight decay, step size,
-            shares of a new gradient in mean, square and factors, and epsilon.
+        constants: of this step.
     """
-    decay, size = np.float32(constants[1]), np.float32(constants[2])
-    share_mean, share_square = np.float32(constants[3]), np.float32(constants[4])
-    share_factor, epsilon = np.float32(constants[5]), np.float32(constants[6])
-    factor = np.float32(clip_factor(gradients, constants[0]))
+    decay, size = np.float32(constants.decay), np.float32(constants.size)
+    mean_share, square_share = np.float32(constants.mean_share), np.float32(constants.square_share)
+    factor_share, epsilon = np.float32(constants.factor_share), np.float32(constants.epsilon)
+    factor = np.float32(clip_factor(gradients, constants.clip_norm))
     for i in range(gradients.shape[0]):
         gradients[i] *= factor
     for t in range(table.shape[0]):
-        rows, columns = table[t, 1], table[t, 2]
-        parameter = matrix_at(parameters, table[t, 0], rows, columns)
-        gradient = matrix_at(gradients, table[t, 0], rows, columns)
-        mean = matrix_at(state, table[t, 3], rows, columns)
-        square = matrix_at(state, table[t, 4], rows, columns)
-        row_factor = matrix_at(state, table[t, 5], rows, rows)
-        row_basis = matrix_at(state, table[t, 6], rows, rows)
-        column_factor = matrix_at(state, table[t, 7], columns, columns)
-        column_basis = matrix_at(state, table[t, 8], columns, columns)
+        row = table[t]
+        rows, columns = row[ROWS], row[COLUMNS]
+        parameter = matrix_at(parameters, row[START], rows, columns)
+        gradient = matrix_at(gradients, row[START], rows, columns)
+        mean = matrix_at(state, row[MEAN], rows, columns)
+        square = matrix_at(state, row[SQUARE], rows, columns)
+        row_factor = matrix_at(state, row[ROW_FACTOR], rows, rows)
+        row_basis = matrix_at(state, row[ROW_BASIS], rows, rows)
+        column_factor = matrix_at(state, row[COLUMN_FACTOR], columns, columns)
+        column_basis = matrix_at(state, row[COLUMN_BASIS], columns, columns)
         spare = np.empty((rows, columns), np.float32)
 
-        _approach(mean, gradient, share_mean)
+        _approach(mean, gradient, mean_share)
         rotated = gradient.copy()
         _rotate(rotated, row_basis, column_basis, spare)
         update = mean.copy()
@@ -159,7 +184,7 @@ def soap_step(
         for i in range(rows):
             for j in range(columns):
                 rotated_square = rotated[i, j] * rotated[i, j]
-                square[i, j] += share_square * (rotated_square - square[i, j])
+                square[i, j] += square_share * (rotated_square - square[i, j])
                 update[i, j] /= np.sqrt(square[i, j]) + epsilon
         _rotate_back(update, row_basis, column_basis, spare)
         for i in range(rows):
@@ -169,8 +194,8 @@ def soap_step(
         if row_factor.size:
             outer = np.empty((rows, rows), np.float32)
             _multiply_second_transposed(gradient, gradient, outer)
-            _approach(row_factor, outer, share_factor)
+            _approach(row_factor, outer, factor_share)
         if column_factor.size:
             outer = np.empty((columns, columns), np.float32)
             _multiply_first_transposed(gradient, gradient, outer)
-            _approach(column_factor, outer, share_factor)
+            _approach(column_factor, outer, factor_share)

@@ -71,9 +71,9 @@ def error_backward(
 
     Args:
         layers: the synthesis over an image; afterwards it has the gradients of its parameters.
-        target: as for `fused_distortion`, as the next two.
-        span: likewise.
-        threads: likewise.
+        target: (1, C, H, W), normalised samples in [0, 1].
+        span: (C,), each channel's maximum minus minimum as a part of the full sample range.
+        threads: of the kernels; the result does not depend on it.
 
     Returns:
         The error, and its gradient by the dense representation, (L, H, W).

@@ -15,6 +15,8 @@ from givre.models.compiled.buffers import Buffers
 from givre.models.compiled.tickets import Parts
 from givre.models.compiled.types import Doubles, Floats
 from givre.models.fused.synthesis.pixel_network import (
+    PixelGradients,
+    PixelSums,
     PixelWeights,
     pixel_backward,
     pixel_forward,
@@ -23,6 +25,7 @@ from givre.models.fused.synthesis.pixel_network import (
 from givre.models.fused.synthesis.products import BLOCK
 from givre.models.fused.synthesis.residual_adjoint import residual_backward
 from givre.models.fused.synthesis.residual_layers import (
+    ResidualWeights,
     error_gradient,
     last_forward,
     residual_forward,
@@ -55,7 +58,7 @@ class SynthesisPasses:
         )
         channels = len(output_bias)
         self._residual = [
-            (weight.reshape(channels, channels, 9), bias)
+            ResidualWeights(weight.reshape(channels, channels, 9), bias)
             for weight, bias in zip(parameters[4:-1:2], parameters[5:-1:2], strict=True)
         ]
         _, self._height, self._width = dense.shape
@@ -66,22 +69,18 @@ class SynthesisPasses:
         self._pixel_parts = pool.parts_of(pool.chunks(blocks, _FEW_BLOCKS))
         self._row_parts = _row_parts(self._height, self._width)
         self._inputs: list[Floats] = []
-        self._pixel_sums: list[Doubles] = []
+        self._pixel_sums: PixelSums
         self._residual_sums: list[Doubles] = []
 
     def forward(self) -> Floats:
         """Normalised samples (C, H, W); keeps what `backward` needs."""
-        weights = self._pixel
         features, stabilised = self._planes("features"), self._planes("stabilised")
         pool.share(
             lambda tickets, parts: pixel_forward(
                 tickets,
                 parts,
                 self._dense,
-                weights.hidden,
-                weights.output,
-                weights.output_bias,
-                weights.stabiliser,
+                self._pixel,
                 _flat(features),
                 _flat(stabilised),
             ),
@@ -92,13 +91,12 @@ class SynthesisPasses:
         if not self._residual:
             normalised: Floats = features + stabilised
             return normalised
-        for weight, bias in self._residual[:-1]:
-            self._inputs.append(self._layer(self._inputs[-1], weight, bias))
+        for weights in self._residual[:-1]:
+            self._inputs.append(self._layer(self._inputs[-1], weights))
         normalised = self._planes("normalised")
-        weight, bias = self._residual[-1]
         pool.share(
             lambda tickets, parts: last_forward(
-                tickets, parts, self._inputs[-1], weight, bias, stabilised, normalised
+                tickets, parts, self._inputs[-1], self._residual[-1], stabilised, normalised
             ),
             self._row_parts,
             self._threads,
@@ -116,31 +114,28 @@ class SynthesisPasses:
         features_gradient = gradient
         self._residual_sums = []
         for i in reversed(range(len(self._residual))):
-            features_gradient, sums = self._layer_backward(i, features_gradient)
-            self._residual_sums.insert(0, sums)
-        weights = self._pixel
-        n_hidden, n_inputs = weights.hidden.shape
-        dense_gradient = self._buffers.take("gradient of dense", self._dense.shape)
-        sizes = (n_hidden * n_inputs, n_hidden * 4 + 4, 4 * n_inputs)
-        self._pixel_sums = [np.empty((len(self._pixel_parts), size)) for size in sizes]
+            features_gradient, layer_sums = self._layer_backward(i, features_gradient)
+            self._residual_sums.insert(0, layer_sums)
+        n_hidden, n_inputs = self._pixel.hidden.shape
+        gradients = PixelGradients(
+            features=_flat(features_gradient),
+            stabilised=_flat(gradient),
+            dense=self._buffers.take("gradient of dense", self._dense.shape),
+        )
+        n_parts = len(self._pixel_parts)
+        sums = self._pixel_sums = PixelSums(
+            hidden=np.empty((n_parts, n_hidden * n_inputs)),
+            output=np.empty((n_parts, n_hidden * 4 + 4)),
+            stabiliser=np.empty((n_parts, 4 * n_inputs)),
+        )
         pool.share(
             lambda tickets, parts: pixel_backward(
-                tickets,
-                parts,
-                self._dense,
-                weights.hidden,
-                weights.hidden_by_input,
-                weights.output_by_feature,
-                weights.stabiliser_by_input,
-                _flat(features_gradient),
-                _flat(gradient),
-                dense_gradient,
-                *self._pixel_sums,
+                tickets, parts, self._dense, self._pixel, gradients, sums
             ),
             self._pixel_parts,
             self._threads,
         )
-        return dense_gradient.reshape(-1, self._height, self._width)
+        return gradients.dense.reshape(-1, self._height, self._width)
 
     def parameter_gradients(self) -> list[Floats]:
         """Gradients of all parameters, in their order, after `backward`."""
@@ -170,13 +165,11 @@ class SynthesisPasses:
         )
         return [np.ascontiguousarray(g, np.float32) for g in found]
 
-    def _layer(self, source: Floats, weight: Floats, bias: Floats) -> Floats:
+    def _layer(self, source: Floats, weights: ResidualWeights) -> Floats:
         """Result of one residual layer and its ReLU, (C, H, W)."""
         destination = self._planes(f"input {len(self._inputs)}")
         pool.share(
-            lambda tickets, parts: residual_forward(
-                tickets, parts, source, weight, bias, destination
-            ),
+            lambda tickets, parts: residual_forward(tickets, parts, source, weights, destination),
             self._row_parts,
             self._threads,
         )

@@ -1,5 +1,16 @@
 """Kernels for the per-pixel part of the synthesis: hidden layer, output layer and stabiliser.
 
+With x the dense representation of a pixel, L numbers (the synthesis of COOL-CHIC, Ladune et al.,
+ICCV 2023, arXiv:2212.05458; the linear stabiliser is that of later versions):
+
+    a = max(H x + b_H, 0),   features = W a + b,   stabilised = S x
+
+The features go through the residual layers of `residual_layers`; what comes out of them plus
+`stabilised` is the picture. Backwards, with f and s the derivatives by both results:
+
+    p = W^T f where a > 0, else 0
+    by x:  H^T p + S^T s,   by H:  p x^T,   by b_H:  p,   by W:  f a^T,   by b:  f,   by S:  s x^T
+
 Pixels go through in blocks, held in small local arrays, so that a layer is a product of a weight
 matrix with a block and all inner loops run over contiguous pixels. The hidden layer lives in such
 a block only: the backward kernel computes it again.
@@ -7,7 +18,7 @@ a block only: the backward kernel computes it again.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -33,8 +44,7 @@ _ZERO = np.float32(0)
 _ONE = np.float32(1)
 
 
-@dataclass(frozen=True)
-class PixelWeights:
+class PixelWeights(NamedTuple):
     """The per-pixel layers' weights, padded with zeros to what the kernels want.
 
     Attributes:
@@ -49,13 +59,41 @@ class PixelWeights:
         stabiliser_by_input: `stabiliser` transposed, (K, 4).
     """
 
-    hidden: Floats
-    hidden_by_input: Floats
-    output: Floats
-    output_by_feature: Floats
-    output_bias: Floats
-    stabiliser: Floats
-    stabiliser_by_input: Floats
+    hidden: Floats2
+    hidden_by_input: Floats2
+    output: Floats2
+    output_by_feature: Floats2
+    output_bias: Floats1
+    stabiliser: Floats2
+    stabiliser_by_input: Floats2
+
+
+class PixelGradients(NamedTuple):
+    """Gradients with respect to the results and the input of the per-pixel layers, N pixels.
+
+    Attributes:
+        features: (C, N), with respect to the output layer's result.
+        stabilised: (C, N), with respect to the stabiliser's result.
+        dense: (L, N), with respect to the input.
+    """
+
+    features: Floats2
+    stabilised: Floats2
+    dense: Floats2
+
+
+class PixelSums(NamedTuple):
+    """Gradients with respect to the weights, from the blocks of each of n parts.
+
+    Attributes:
+        hidden: (n, J * K), of `PixelWeights.hidden`.
+        output: (n, J * 4 + 4), of `PixelWeights.output_by_feature`, then of the output's bias.
+        stabiliser: (n, 4 * K), of `PixelWeights.stabiliser`.
+    """
+
+    hidden: Doubles2
+    output: Doubles2
+    stabiliser: Doubles2
 
 
 def pixel_weights(
@@ -122,27 +160,21 @@ def pixel_forward(
     tickets: Tickets,
     parts: Parts,
     dense: Floats2,
-    hidden: Floats2,
-    output: Floats2,
-    output_bias: Floats1,
-    stabiliser: Floats2,
+    weights: PixelWeights,
     features: Floats2,
     stabilised: Floats2,
 ) -> None:
     """Run the per-pixel layers on blocks of pixels.
 
     Args:
-        tickets: see `givre.models.compiled.tickets`.
-        parts: likewise; of blocks.
+        tickets: shared by all threads.
+        parts: of blocks.
         dense: (L, N), N pixels.
-        hidden: see `PixelWeights`, as the next three.
-        output: likewise.
-        output_bias: likewise.
-        stabiliser: likewise.
+        weights: of the layers.
         features: (C, N), written: the output layer's result.
         stabilised: (C, N), written: the stabiliser's result.
     """
-    n_hidden, n_inputs = hidden.shape
+    n_hidden, n_inputs = weights.hidden.shape
     n_levels, n_channels = dense.shape[0], features.shape[0]
     x = np.zeros(n_inputs * BLOCK, np.float32)
     a = np.empty(n_hidden * BLOCK, np.float32)
@@ -153,12 +185,12 @@ def pixel_forward(
         for block in range(parts[part, 0], parts[part, 1]):
             start = block * BLOCK
             load_block(dense, start, n_levels, x)
-            _hidden_features(hidden, x, a)
+            _hidden_features(weights.hidden, x, a)
             for c in range(n_channels):
-                product(output[c], a, output_bias[c], out[c * BLOCK :])
+                product(weights.output[c], a, weights.output_bias[c], out[c * BLOCK :])
             store_block(out, start, n_channels, features)
             for c in range(n_channels):
-                product(stabiliser[c], x, _ZERO, out[c * BLOCK :])
+                product(weights.stabiliser[c], x, _ZERO, out[c * BLOCK :])
             store_block(out, start, n_channels, stabilised)
         part = next_ticket(tickets)
 
@@ -168,36 +200,22 @@ def pixel_backward(
     tickets: Tickets,
     parts: Parts,
     dense: Floats2,
-    hidden: Floats2,
-    hidden_by_input: Floats2,
-    output_by_feature: Floats2,
-    stabiliser_by_input: Floats2,
-    features_gradient: Floats2,
-    stabilised_gradient: Floats2,
-    dense_gradient: Floats2,
-    hidden_sums: Doubles2,
-    output_sums: Doubles2,
-    stabiliser_sums: Doubles2,
+    weights: PixelWeights,
+    gradients: PixelGradients,
+    sums: PixelSums,
 ) -> None:
     """Run the per-pixel layers backwards on blocks of pixels.
 
     Args:
-        tickets: see `givre.models.compiled.tickets`.
-        parts: likewise; of blocks.
-        dense: (L, N).
-        hidden: (J, K), see `PixelWeights`, as the next three.
-        hidden_by_input: likewise.
-        output_by_feature: likewise.
-        stabiliser_by_input: likewise.
-        features_gradient: (C, N), with respect to the output layer's result.
-        stabilised_gradient: (C, N), with respect to the stabiliser's result.
-        dense_gradient: (L, N), written.
-        hidden_sums: (n, J * K), written: gradient of `hidden` from the blocks of each part.
-        output_sums: (n, J * 4 + 4), written: of `output_by_feature`, then of the bias.
-        stabiliser_sums: (n, 4 * K), written: of `PixelWeights.stabiliser`.
+        tickets: shared by all threads.
+        parts: of blocks.
+        dense: (L, N), N pixels.
+        weights: of the layers.
+        gradients: those of the two results are read, that of the input is written.
+        sums: written.
     """
-    n_hidden, n_inputs = hidden.shape
-    n_levels, n_channels = dense.shape[0], features_gradient.shape[0]
+    n_hidden, n_inputs = weights.hidden.shape
+    n_levels, n_channels = dense.shape[0], gradients.features.shape[0]
     x = np.zeros(n_inputs * BLOCK, np.float32)
     a = np.empty(n_hidden * BLOCK, np.float32)
     dx = np.empty(BLOCK * n_levels, np.float32)
@@ -206,12 +224,9 @@ def pixel_backward(
     x[n_levels * BLOCK : (n_levels + 1) * BLOCK] = _ONE
     part = next_ticket(tickets)
     while part < parts.shape[0]:
-        by_hidden, by_output, by_stabiliser = (
-            hidden_sums[part],
-            output_sums[part, : n_hidden * _CHANNELS],
-            stabiliser_sums[part],
-        )
-        by_bias = output_sums[part, n_hidden * _CHANNELS :]
+        by_hidden, by_stabiliser = sums.hidden[part], sums.stabiliser[part]
+        by_output = sums.output[part, : n_hidden * _CHANNELS]
+        by_bias = sums.output[part, n_hidden * _CHANNELS :]
         by_hidden[:] = 0
         by_output[:] = 0
         by_bias[:] = 0
@@ -219,20 +234,20 @@ def pixel_backward(
         for block in range(parts[part, 0], parts[part, 1]):
             start = block * BLOCK
             load_block(dense, start, n_levels, x)
-            load_block(features_gradient, start, n_channels, g)
-            load_block(stabilised_gradient, start, n_channels, s)
-            _hidden_features(hidden, x, a)
+            load_block(gradients.features, start, n_channels, g)
+            load_block(gradients.stabilised, start, n_channels, s)
+            _hidden_features(weights.hidden, x, a)
             correlate(a, g, _CHANNELS, by_output)
             correlate(s, x, n_inputs, by_stabiliser)
             for c in range(n_channels):
                 by_bias[c] += row_sum(g[c * BLOCK :])
             # The features are needed no more: their gradient takes their place.
             for j in range(n_hidden):
-                _hidden_gradient(output_by_feature[j], g, a[j * BLOCK :])
+                _hidden_gradient(weights.output_by_feature[j], g, a[j * BLOCK :])
             correlate(a, x, n_inputs, by_hidden)
             for level in range(n_levels):
                 out = dx[level * BLOCK :]
-                product(hidden_by_input[level], a, _ZERO, out)
-                add_product_of_4(stabiliser_by_input[level], s, out)
-            store_block(dx, start, n_levels, dense_gradient)
+                product(weights.hidden_by_input[level], a, _ZERO, out)
+                add_product_of_4(weights.stabiliser_by_input[level], s, out)
+            store_block(dx, start, n_levels, gradients.dense)
         part = next_ticket(tickets)

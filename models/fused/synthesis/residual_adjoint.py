@@ -1,6 +1,12 @@
 """Kernel for a 3x3 residual layer of the synthesis on the way back.
 
-A row of the input gathers its gradient from the rows around it, so that rows can be computed in any
+With g the derivatives by the layer's result before its ReLU, out = x + W * x + b:
+
+    by x:  g + V * g,   V[i, o, dr, dc] = W[o, i, -dr, -dc]
+    by W[o, i, dr, dc]:  sum over r and c of g_o[r, c] x_i[r + dr, c + dc],   by b:  sum of g
+
+What a layer reads beyond the border is the border itself, which gets that part of the gradient. A
+row of the input gathers its gradient from the rows around it, so that rows can be computed in any
 order and on any number of threads.
 """
 
@@ -118,8 +124,8 @@ def residual_backward(
     """Run a residual layer backwards on rows.
 
     Args:
-        tickets: see `givre.models.compiled.tickets`.
-        parts: likewise; of rows.
+        tickets: shared by all threads.
+        parts: of rows.
         source: (C, H, W), the layer's input.
         weight: (C, C, 9).
         gradient: (C, H, W), with respect to the layer's result before its ReLU.

@@ -1,10 +1,18 @@
 """Kernels for the 3x3 residual layers of the synthesis and for the distortion behind them.
 
+A layer, with x its input and the borders of x continued (as in Cool-chic 4 and 5), and the error of
+the picture y, clamped to [0, 1], against the samples t:
+
+    out = max(x + W * x + b, 0)              * the 3x3 convolution; the last layer has no ReLU
+    error = mean of (span_c (y_c - t_c))^2,   by y_c:  2 span_c^2 (y_c - t_c) / samples
+
 Planes are (C, H, W). A kernel works through its rows with a ring of three rows of the layer's
 input, one column wider on either side, so that no inner loop meets a border.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +23,19 @@ from givre.models.compiled.types import FLAGS, Doubles1, Floats, Floats1, Floats
 
 Ring = NDArray[np.float32]
 """(C, 3, W + 2): row y of a plane is at y % 3."""
+
+
+class ResidualWeights(NamedTuple):
+    """Weights of one layer.
+
+    Attributes:
+        weight: (C, C, 9), (out, in).
+        bias: (C,).
+    """
+
+    weight: Floats3
+    bias: Floats1
+
 
 _ZERO = np.float32(0)
 _ONE = np.float32(1)
@@ -55,12 +76,11 @@ def add_filtered(weight: Floats, above: Floats, here: Floats, below: Floats, out
 
 
 @kernel_part(fastmath=FLAGS)
-def _layer_row(weight: Floats, bias: Floats, y: int, ring: Ring, out: Floats) -> None:
+def _layer_row(weights: ResidualWeights, y: int, ring: Ring, out: Floats) -> None:
     """Row y of a residual layer's result, input included, without a ReLU.
 
     Args:
-        weight: (C, C, 9).
-        bias: (C,).
+        weights: of the layer.
         y: row; the ring holds y - 1 to y + 1.
         ring: of the layer's input.
         out: (C, W), written.
@@ -70,9 +90,9 @@ def _layer_row(weight: Floats, bias: Floats, y: int, ring: Ring, out: Floats) ->
     for o in range(n_channels):
         row, centre = out[o], ring[o, here, 1:]
         for x in range(width):
-            row[x] = centre[x] + bias[o]
+            row[x] = centre[x] + weights.bias[o]
         for i in range(n_channels):
-            add_filtered(weight[o, i], ring[i, above], ring[i, here], ring[i, below], row)
+            add_filtered(weights.weight[o, i], ring[i, above], ring[i, here], ring[i, below], row)
 
 
 @kernel(fastmath=FLAGS)
@@ -80,18 +100,16 @@ def residual_forward(
     tickets: Tickets,
     parts: Parts,
     source: Floats3,
-    weight: Floats3,
-    bias: Floats1,
+    weights: ResidualWeights,
     destination: Floats3,
 ) -> None:
     """Run a residual layer and its ReLU on rows.
 
     Args:
-        tickets: see `givre.models.compiled.tickets`.
-        parts: likewise; of rows.
+        tickets: shared by all threads.
+        parts: of rows.
         source: (C, H, W), the layer's input.
-        weight: (C, C, 9).
-        bias: (C,).
+        weights: of the layer.
         destination: (C, H, W), written.
     """
     n_channels, _, width = source.shape
@@ -104,7 +122,7 @@ def residual_forward(
         put_row(source, first, first % 3, ring)
         for y in range(first, last):
             put_row(source, y + 1, (y + 1) % 3, ring)
-            _layer_row(weight, bias, y, ring, out)
+            _layer_row(weights, y, ring, out)
             for c in range(n_channels):
                 row, target = out[c], destination[c, y]
                 for x in range(width):
@@ -117,19 +135,17 @@ def last_forward(
     tickets: Tickets,
     parts: Parts,
     source: Floats3,
-    weight: Floats3,
-    bias: Floats1,
+    weights: ResidualWeights,
     stabilised: Floats3,
     normalised: Floats3,
 ) -> None:
     """Run the last residual layer on rows and add the stabiliser.
 
     Args:
-        tickets: see `givre.models.compiled.tickets`.
-        parts: likewise; of rows.
+        tickets: shared by all threads.
+        parts: of rows.
         source: (C, H, W), the layer's input.
-        weight: (C, C, 9).
-        bias: (C,).
+        weights: of the layer.
         stabilised: (C, H, W), the stabiliser's result.
         normalised: (C, H, W), written: the synthesis' samples, not clamped.
     """
@@ -143,7 +159,7 @@ def last_forward(
         put_row(source, first, first % 3, ring)
         for y in range(first, last):
             put_row(source, y + 1, (y + 1) % 3, ring)
-            _layer_row(weight, bias, y, ring, out)
+            _layer_row(weights, y, ring, out)
             for c in range(n_channels):
                 row, branch, target = out[c], stabilised[c, y], normalised[c, y]
                 for x in range(width):
@@ -164,8 +180,8 @@ def error_gradient(
     """Squared errors of rows, and their gradient.
 
     Args:
-        tickets: see `givre.models.compiled.tickets`.
-        parts: likewise; of rows.
+        tickets: shared by all threads.
+        parts: of rows.
         normalised: (C, H, W), samples that are clamped to [0, 1] here; the gradient times `scale`
             takes their place. The clamp counts as the identity in it.
         target: (C, H, W), in [0, 1].

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 from math import prod
+from typing import NamedTuple
 
 import numpy as np
 
 from givre.models.compiled.kernel import kernel, kernel_part
-from givre.models.compiled.types import Doubles2, Floats, Floats1, Floats2, Integers, Integers2
+from givre.models.compiled.types import Floats, Floats1, Integers, Integers2
 from givre.models.fused.upsampling.plane_filters import (
     BLOCK_ROWS,
     double_planes,
@@ -27,6 +28,20 @@ Shape = tuple[int, ...]
 
 _NOTHING = np.empty(0, np.float32)
 
+PLANES, HEIGHT, WIDTH, LOW_PLANES, LOW_HEIGHT, LOW_WIDTH, FRESH, LOW, OUT, TRANSPOSED, PRECONCAT = (
+    range(11)
+)
+"""Columns of a table of stages.
+
+PLANES, HEIGHT, WIDTH: shape of the new latents.
+LOW_PLANES, LOW_HEIGHT, LOW_WIDTH: shape of what is carried on.
+FRESH: where the new latents begin in the flat buffer of those.
+LOW, OUT: where what is carried on and the result begin in the flat buffer of what is carried on.
+TRANSPOSED, PRECONCAT: numbers of the two filters.
+"""
+
+N_COLUMNS = 11
+
 
 @lru_cache(maxsize=16)
 def stage_table(shapes: tuple[Shape, ...], n_transposed: int, n_preconcat: int) -> Integers:
@@ -37,25 +52,37 @@ def stage_table(shapes: tuple[Shape, ...], n_transposed: int, n_preconcat: int) 
 
     Args:
         shapes: (C_i, H_i, W_i) of the latents from the coarsest on.
-        n_transposed: upsampling filters, used in turn.
-        n_preconcat: pre-concatenation filters, likewise.
+        n_transposed: number of upsampling filters, which are used in turn.
+        n_preconcat: number of pre-concatenation filters, which are used in turn.
 
     Returns:
-        int64 (n, 11), a row for each stage: planes, height and width of the new latents; planes,
-        height and width of what is carried on; starts of the new latents, of what is carried on,
-        and of the result; numbers of the two filters.
+        int64 (n, 11), a row for each stage, columns PLANES to PRECONCAT.
     """
-    rows: list[tuple[int, ...]] = []
+    table = np.empty((len(shapes) - 1, N_COLUMNS), np.int64)
     n_low, height, width = shapes[0]
     low_start, fresh_start = 0, 0
-    for stage, (n_fresh, high, wide) in enumerate(shapes[1:]):
-        out_start = low_start + n_low * height * width
-        sizes = (n_fresh, high, wide, n_low, height, width)
-        filters = (stage % n_transposed, stage % n_preconcat)
-        rows.append((*sizes, fresh_start, low_start, out_start, *filters))
-        fresh_start += n_fresh * high * wide
-        low_start, n_low, height, width = out_start, n_low + n_fresh, high, wide
-    return np.array(rows, np.int64).reshape(-1, 11)
+    for stage, (row, shape) in enumerate(zip(table, shapes[1:], strict=True)):
+        row[PLANES], row[HEIGHT], row[WIDTH] = shape
+        row[LOW_PLANES], row[LOW_HEIGHT], row[LOW_WIDTH] = n_low, height, width
+        row[FRESH], row[LOW] = fresh_start, low_start
+        row[TRANSPOSED], row[PRECONCAT] = stage % n_transposed, stage % n_preconcat
+        low_start += n_low * height * width
+        row[OUT] = low_start
+        fresh_start += prod(shape)
+        n_low, height, width = n_low + shape[0], *shape[1:]
+    return table
+
+
+class StagePlanes(NamedTuple):
+    """Planes of some stages, or the gradient with respect to them.
+
+    Attributes:
+        fresh: new latents of all stages, flat.
+        carried: what the stages carry on, flat: the coarsest latents, then each stage's result.
+    """
+
+    fresh: Floats1
+    carried: Floats1
 
 
 @kernel_part()
@@ -64,82 +91,72 @@ def _planes(flat: Floats, start: int, n: int, height: int, width: int) -> Floats
 
 
 @kernel()
-def coarse_forward(
-    table: Integers2, fresh: Floats1, carried: Floats1, transposed: Floats2, preconcat: Floats2
-) -> None:
+def coarse_forward(table: Integers2, planes: StagePlanes, filters: Filters) -> None:
     """Compute every stage's result.
 
     Args:
         table: of `stage_table`.
-        fresh: new latents of all stages, flat.
-        carried: begins with the coarsest latents; the rest is written.
-        transposed: whole kernels of the upsampling filters, a row each.
-        preconcat: whole kernels of the pre-concatenation filters, a row each.
+        planes: the new latents and the coarsest ones are read, the rest is written.
+        filters: of all stages.
     """
     for stage in range(table.shape[0]):
-        n, high, wide = table[stage, 0], table[stage, 1], table[stage, 2]
-        n_low, height, width = table[stage, 3], table[stage, 4], table[stage, 5]
-        new = _planes(fresh, table[stage, 6], n, high, wide)
-        low = _planes(carried, table[stage, 7], n_low, height, width)
-        start = table[stage, 8]
-        sharp = _planes(carried, start, n, high, wide)
-        doubled = _planes(carried, start + n * high * wide, n_low, high, wide)
+        row = table[stage]
+        n, high, wide = row[PLANES], row[HEIGHT], row[WIDTH]
+        n_low, height, width = row[LOW_PLANES], row[LOW_HEIGHT], row[LOW_WIDTH]
+        fresh = _planes(planes.fresh, row[FRESH], n, high, wide)
+        low = _planes(planes.carried, row[LOW], n_low, height, width)
+        start = row[OUT]
+        sharp = _planes(planes.carried, start, n, high, wide)
+        doubled = _planes(planes.carried, start + n * high * wide, n_low, high, wide)
         blocks = (height + BLOCK_ROWS - 1) // BLOCK_ROWS
-        double_planes(low, doubled, transposed[table[stage, 9]], 0, n_low * blocks)
+        double_planes(low, doubled, filters.transposed[row[TRANSPOSED]], 0, n_low * blocks)
         blocks = (high + BLOCK_ROWS - 1) // BLOCK_ROWS
-        sharpen_planes(new, sharp, preconcat[table[stage, 10]], 0, n * blocks)
+        sharpen_planes(fresh, sharp, filters.preconcat[row[PRECONCAT]], 0, n * blocks)
 
 
 @kernel()
 def coarse_adjoint(
     table: Integers2,
-    fresh: Floats1,
-    carried: Floats1,
-    grad_fresh: Floats1,
-    grad_carried: Floats1,
-    transposed: Floats2,
-    preconcat: Floats2,
-    grad_transposed: Doubles2,
-    grad_preconcat: Doubles2,
+    planes: StagePlanes,
+    filters: Filters,
+    gradients: StagePlanes,
+    sums: FilterGradients,
 ) -> None:
     """Carry the gradient of the last stage's result back to all latents and filters.
 
     Args:
-        table: see `coarse_forward`, as the next two.
-        fresh: likewise.
-        carried: likewise.
-        grad_fresh: with respect to `fresh`, written.
-        grad_carried: with respect to `carried`, ends with the gradient of the last result; the
-            rest is written.
-        transposed: see `coarse_forward`, as the next.
-        preconcat: likewise.
-        grad_transposed: in the shape of `transposed`; the gradient is added.
-        grad_preconcat: in the shape of `preconcat`; the gradient is added.
+        table: of `stage_table`.
+        planes: of `coarse_forward`.
+        filters: of all stages.
+        gradients: with respect to the planes. They end with the gradient of the last result; all
+            else is written.
+        sums: with respect to the filters; the gradient is added.
     """
     for stage in range(table.shape[0] - 1, -1, -1):
-        n, high, wide = table[stage, 0], table[stage, 1], table[stage, 2]
-        n_low, height, width = table[stage, 3], table[stage, 4], table[stage, 5]
-        start, low_start = table[stage, 8], table[stage, 7]
-        grad_sharp = _planes(grad_carried, start, n, high, wide)
-        grad_doubled = _planes(grad_carried, start + n * high * wide, n_low, high, wide)
+        row = table[stage]
+        n, high, wide = row[PLANES], row[HEIGHT], row[WIDTH]
+        n_low, height, width = row[LOW_PLANES], row[LOW_HEIGHT], row[LOW_WIDTH]
+        start, low_start = row[OUT], row[LOW]
+        grad_sharp = _planes(gradients.carried, start, n, high, wide)
+        grad_doubled = _planes(gradients.carried, start + n * high * wide, n_low, high, wide)
 
-        number = table[stage, 9]
+        taps, total = filters.transposed[row[TRANSPOSED]], sums.transposed[row[TRANSPOSED]]
         items = n_low * ((height + BLOCK_ROWS - 1) // BLOCK_ROWS)
-        parts = np.empty((items, transposed.shape[1]))
-        low = _planes(carried, low_start, n_low, height, width)
-        grad_low = _planes(grad_carried, low_start, n_low, height, width)
-        double_planes_adjoint(low, grad_doubled, grad_low, transposed[number], parts, 0, items)
+        parts = np.empty((items, taps.shape[0]))
+        low = _planes(planes.carried, low_start, n_low, height, width)
+        grad_low = _planes(gradients.carried, low_start, n_low, height, width)
+        double_planes_adjoint(low, grad_doubled, grad_low, taps, parts, 0, items)
         for item in range(items):
-            grad_transposed[number] += parts[item]
+            total += parts[item]
 
-        number = table[stage, 10]
+        taps, total = filters.preconcat[row[PRECONCAT]], sums.preconcat[row[PRECONCAT]]
         items = n * ((high + BLOCK_ROWS - 1) // BLOCK_ROWS)
-        parts = np.empty((items, preconcat.shape[1]))
-        new = _planes(fresh, table[stage, 6], n, high, wide)
-        grad_new = _planes(grad_fresh, table[stage, 6], n, high, wide)
-        sharpen_planes_adjoint(new, grad_sharp, grad_new, preconcat[number], parts, 0, items)
+        parts = np.empty((items, taps.shape[0]))
+        fresh = _planes(planes.fresh, row[FRESH], n, high, wide)
+        grad_fresh = _planes(gradients.fresh, row[FRESH], n, high, wide)
+        sharpen_planes_adjoint(fresh, grad_sharp, grad_fresh, taps, parts, 0, items)
         for item in range(items):
-            grad_preconcat[number] += parts[item]
+            total += parts[item]
 
 
 class CoarseStages:
@@ -164,14 +181,14 @@ class CoarseStages:
         self._result_shape = (n_planes, *self._shapes[-1][1:])
         self._filters = filters
         self._table = stage_table(self._shapes, len(filters.transposed), len(filters.preconcat))
-        self._fresh = np.concatenate([_NOTHING, *(plane.reshape(-1) for plane in fresh)])
-        start = self._table[-1, 8] if self.n_stages else 0
-        self._carried = np.empty(start + prod(self._result_shape), np.float32)
-        self._carried[: coarsest.size] = coarsest.reshape(-1)
-        coarse_forward(
-            self._table, self._fresh, self._carried, filters.transposed, filters.preconcat
+        start = self._table[-1, OUT] if self.n_stages else 0
+        self._held = StagePlanes(
+            fresh=np.concatenate([_NOTHING, *(plane.reshape(-1) for plane in fresh)]),
+            carried=np.empty(start + prod(self._result_shape), np.float32),
         )
-        self.result = self._carried[start:].reshape(self._result_shape)
+        self._held.carried[: coarsest.size] = coarsest.reshape(-1)
+        coarse_forward(self._table, self._held, filters)
+        self.result = self._held.carried[start:].reshape(self._result_shape)
 
     def backward(
         self, grad_result: Floats, grad_planes: Sequence[Floats], grad_filters: FilterGradients
@@ -183,19 +200,10 @@ class CoarseStages:
             grad_planes: in the shapes of these stages' latents, from the coarsest on; written.
             grad_filters: of all stages; the gradient is added.
         """
-        grad_fresh, grad_carried = np.empty_like(self._fresh), np.empty_like(self._carried)
+        gradients = StagePlanes(*map(np.empty_like, self._held))
+        grad_fresh, grad_carried = gradients
         grad_carried[len(grad_carried) - grad_result.size :] = grad_result.reshape(-1)
-        coarse_adjoint(
-            self._table,
-            self._fresh,
-            self._carried,
-            grad_fresh,
-            grad_carried,
-            self._filters.transposed,
-            self._filters.preconcat,
-            grad_filters.transposed,
-            grad_filters.preconcat,
-        )
+        coarse_adjoint(self._table, self._held, self._filters, gradients, grad_filters)
         coarsest, *fresh = grad_planes
         coarsest[:] = grad_carried[: coarsest.size].reshape(coarsest.shape)
         start = 0

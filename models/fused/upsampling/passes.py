@@ -17,8 +17,13 @@ from givre.models.compiled.tickets import Parts
 from givre.models.compiled.types import Doubles, Floats
 from givre.models.fused.upsampling.coarse_stages import CoarseStages
 from givre.models.fused.upsampling.plane_filters import BLOCK_ROWS, n_items
-from givre.models.fused.upsampling.stages import stage_adjoint, stage_forward
-from givre.models.fused.upsampling.taps import FilterGradients, whole_filters
+from givre.models.fused.upsampling.stages import ItemSums, StageInputs, stage_adjoint, stage_forward
+from givre.models.fused.upsampling.taps import (
+    FilterGradients,
+    StageTaps,
+    no_gradients,
+    whole_filters,
+)
 
 SMALL_STAGE = 1 << 15
 """Output samples up to which a stage is done sooner than a second thread has started."""
@@ -67,7 +72,8 @@ class UpsamplingPasses:
             fresh, low = self._planes[stage + 1], carried[-1]
             shape = (len(fresh) + len(low), *fresh.shape[1:])
             out = self._buffers.take(f"result of stage {stage}", shape)
-            _forward_stage(fresh, low, out, *self._filters.of_stage(stage), self._threads)
+            inputs, taps = StageInputs(fresh, low), self._filters.of_stage(stage)
+            _forward_stage(inputs, taps, out, self._threads)
             carried.append(out)
         *self._carried, dense = carried
         return dense
@@ -80,21 +86,15 @@ class UpsamplingPasses:
             grad_latents: in the shapes of the latents, contiguous; they are written.
         """
         grads = [grad.reshape(-1, *grad.shape[-2:]) for grad in reversed(grad_latents)]
-        grad_filters = self._grad_filters = FilterGradients(self._filters)
+        grad_filters = self._grad_filters = no_gradients(self._filters)
         first = self._coarse.n_stages
         grad_out = grad_dense
         for stage in reversed(range(first, len(self._planes) - 1)):
-            fresh, low = self._planes[stage + 1], self._carried[stage - first]
-            grad_low = self._buffers.take(f"gradient of stage {stage}", low.shape)
-            parts = _adjoint_stage(
-                fresh,
-                low,
-                grad_out,
-                grads[stage + 1],
-                grad_low,
-                *self._filters.of_stage(stage),
-                self._threads,
-            )
+            inputs = StageInputs(self._planes[stage + 1], self._carried[stage - first])
+            grad_low = self._buffers.take(f"gradient of stage {stage}", inputs.low.shape)
+            grad_inputs = StageInputs(grads[stage + 1], grad_low)
+            taps = self._filters.of_stage(stage)
+            parts = _adjoint_stage(inputs, taps, grad_out, grad_inputs, self._threads)
             grad_filters.add(stage, *parts)
             grad_out = grad_low
         self._coarse.backward(grad_out, grads[: first + 1], grad_filters)
@@ -104,44 +104,38 @@ class UpsamplingPasses:
         return self._grad_filters.halves(self._lengths)
 
 
-def _forward_stage(
-    fresh: Floats, low: Floats, out: Floats, transposed: Floats, preconcat: Floats, threads: int
-) -> None:
-    """Fill out (C + P, H, W) from new latents (C, H, W) and what is carried on, (P, h, w)."""
-    n_double = n_items(*low.shape[:2])
+def _forward_stage(inputs: StageInputs, taps: StageTaps, out: Floats, threads: int) -> None:
+    """Fill the result of a stage, (C + P, H, W)."""
+    n_double = n_items(*inputs.low.shape[:2])
+    n_sharpen = n_items(*inputs.fresh.shape[:2])
     share(
-        lambda tickets, parts: stage_forward(
-            tickets, parts, fresh, low, out, transposed, preconcat, n_double
-        ),
-        _parts(n_double + n_items(*fresh.shape[:2]), low, _FORWARD_SAMPLES),
+        lambda tickets, parts: stage_forward(tickets, parts, inputs, taps, n_double, out),
+        _parts(n_double + n_sharpen, inputs.low, _FORWARD_SAMPLES),
         threads,
     )
 
 
 def _adjoint_stage(
-    fresh: Floats,
-    low: Floats,
+    inputs: StageInputs,
+    taps: StageTaps,
     grad_out: Floats,
-    grad_fresh: Floats,
-    grad_low: Floats,
-    transposed: Floats,
-    preconcat: Floats,
+    grad_inputs: StageInputs,
     threads: int,
 ) -> tuple[Doubles, Doubles]:
     """Fill the gradients of a stage's two inputs; return those of both filters' whole taps."""
-    n_double, n_sharpen = n_items(*low.shape[:2]), n_items(*fresh.shape[:2])
+    n_double, n_sharpen = n_items(*inputs.low.shape[:2]), n_items(*inputs.fresh.shape[:2])
     # One row an item, added up in their order: the sum does not depend on who was first.
-    parts_double = np.empty((n_double, len(transposed)))
-    parts_sharpen = np.empty((n_sharpen, len(preconcat)))
+    sums = ItemSums(
+        np.empty((n_double, len(taps.transposed))), np.empty((n_sharpen, len(taps.preconcat)))
+    )
     share(
         lambda tickets, parts: stage_adjoint(
-            tickets, parts, fresh, low, grad_out, grad_fresh, grad_low, transposed, preconcat,
-            parts_double, parts_sharpen,
+            tickets, parts, inputs, taps, grad_out, grad_inputs, sums
         ),
-        _parts(n_double + n_sharpen, low, _ADJOINT_SAMPLES),
+        _parts(n_double + n_sharpen, inputs.low, _ADJOINT_SAMPLES),
         threads,
-    )  # fmt: skip
-    return parts_double.sum(axis=0), parts_sharpen.sum(axis=0)
+    )
+    return sums.transposed.sum(axis=0), sums.preconcat.sum(axis=0)
 
 
 def _parts(items: int, low: Floats, samples: int) -> Parts:

@@ -1,5 +1,20 @@
 """Kernels for the upsampler's two filters on planes (C, H, W), forward and adjoint.
 
+Upsampling by 2 is a transposed convolution with a kernel k of 2N taps that is the outer product of
+a symmetric kernel with itself, as in Cool-chic 4 and 5. Along one axis, with the borders of x
+continued (lead = N - 1):
+
+    out[o] = sum over i of k[o + lead - 2 i] x[i]
+
+Its two phases are filters of N taps each: even outputs see k[0::2], odd ones k[1::2]. Sharpening,
+which those versions call pre-concatenation, adds to x itself filtered with a symmetric kernel p of
+2R + 1 taps:
+
+    out[o] = x[o] + sum over j of p[j] x[o + j - R]
+
+The adjoints are sums over the same pairs of samples: the gradient of x[i] collects those of all
+out[o] in which x[i] is, that of a tap the products of all samples that it joins.
+
 Both are separable. The forward kernels filter a row horizontally once, keep the last few of those
 rows in a ring, and filter vertically from there straight into the destination. The adjoint kernels
 go back the same way in gather form: a row of gradients is first gathered vertically, then

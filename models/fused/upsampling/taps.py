@@ -7,15 +7,26 @@ taps, those of all stages in one array.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
-from givre.models.compiled.types import Doubles, Floats
+from givre.models.compiled.types import Doubles, Doubles2, Floats, Floats1, Floats2
 
 
-@dataclass(frozen=True)
-class Filters:
+class StageTaps(NamedTuple):
+    """Both filters of a stage.
+
+    Attributes:
+        transposed: (2N,), the upsampling filter.
+        preconcat: (2R + 2,), the pre-concatenation filter; the last tap is zero.
+    """
+
+    transposed: Floats1
+    preconcat: Floats1
+
+
+class Filters(NamedTuple):
     """Whole filters of an upsampler; stages use those of a kind in turn.
 
     Attributes:
@@ -23,15 +34,20 @@ class Filters:
         preconcat: (m, 2R + 2), pre-concatenation filters; the last tap is zero.
     """
 
-    transposed: Floats
-    preconcat: Floats
+    transposed: Floats2
+    preconcat: Floats2
 
-    def of_stage(self, stage: int) -> tuple[Floats, Floats]:
+    def of_stage(self, stage: int) -> StageTaps:
         """Both filters of a stage."""
-        return (
+        return StageTaps(
             self.transposed[stage % len(self.transposed)],
             self.preconcat[stage % len(self.preconcat)],
         )
+
+
+def no_gradients(filters: Filters) -> FilterGradients:
+    """Zeros in the shapes of some filters."""
+    return FilterGradients(np.zeros(filters.transposed.shape), np.zeros(filters.preconcat.shape))
 
 
 def whole_filters(transposed: Sequence[Floats], preconcat: Sequence[Floats]) -> Filters:
@@ -43,17 +59,16 @@ def whole_filters(transposed: Sequence[Floats], preconcat: Sequence[Floats]) -> 
     return Filters(even, odd)
 
 
-class FilterGradients:
-    """Sums of the whole filters' gradients over the stages.
+class FilterGradients(NamedTuple):
+    """Sums of the whole filters' gradients over the stages; they start at zero.
 
     Attributes:
         transposed: in the shape of `Filters.transposed`.
         preconcat: in the shape of `Filters.preconcat`.
     """
 
-    def __init__(self, filters: Filters) -> None:
-        self.transposed: Doubles = np.zeros(filters.transposed.shape)
-        self.preconcat: Doubles = np.zeros(filters.preconcat.shape)
+    transposed: Doubles2
+    preconcat: Doubles2
 
     def add(self, stage: int, transposed: Doubles, preconcat: Doubles) -> None:
         """Add what a stage contributes to both of its filters."""
