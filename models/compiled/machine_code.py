@@ -67,7 +67,7 @@ def to_bytes(dispatcher: Dispatcher) -> bytes:
     (result,) = dispatcher.overloads.values()
     if result.library.has_dynamic_globals:
         raise ValueError(f"{result.fndesc.qualname} holds addresses of this process")
-    return bytes(serialize.dumps(result._reduce()))
+    return bytes(serialize.dumps(result._reduce()))  # type: ignore[no-untyped-call]
 
 
 def from_bytes(
@@ -85,7 +85,8 @@ def from_bytes(
     with global_compiler_lock:
         context.refresh()
         try:
-            result = CompileResult._rebuild(context, *pickle.loads(payload))
+            parts = pickle.loads(payload)
+            result = CompileResult._rebuild(context, *parts)  # type: ignore[no-untyped-call]
         except Exception as error:  # a foreign file may raise anything; it is compiled then
             _log.debug("machine code of %s is not usable: %s", function.__name__, error)
             return None

@@ -1,8 +1,8 @@
 """Compiles many kernels before they are needed, in several processes at once.
 
 A compiler in Python keeps the interpreter's lock, so threads would take turns. The processes share
-out the kernels by locks on the files that they write: neither two processes of one call nor those of
-several calls compile the same kernel.
+out the kernels by locks on the files that they write: neither two processes of one call nor those
+of several calls compile the same kernel.
 """
 
 from __future__ import annotations

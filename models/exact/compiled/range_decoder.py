@@ -46,7 +46,7 @@ def likely_symbol(target: np.int64, mean: float, scale: float) -> int:
     return math.floor(min(max(guess, LATENT_MIN), LATENT_MAX) + 0.5)
 
 
-@kernel()
+@kernel_part()
 def decode_symbols(
     words: Words1,
     state: LongWords1,

@@ -8,19 +8,28 @@ pass; together they are a third of the dense representation.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
 from givre.models.compiled.buffers import Buffers
-from givre.models.compiled.pool import chunks, parts_of, share
-from givre.models.compiled.tickets import Parts
-from givre.models.compiled.types import Doubles, Floats
+from givre.models.compiled.pool import chunks, share
+from givre.models.compiled.types import Doubles, Floats, Integers
 from givre.models.fused.upsampling.coarse_stages import CoarseStages
-from givre.models.fused.upsampling.plane_filters import BLOCK_ROWS, n_items
-from givre.models.fused.upsampling.stages import ItemSums, StageInputs, stage_adjoint, stage_forward
+from givre.models.fused.upsampling.plane_filters import BLOCK_ROWS
+from givre.models.fused.upsampling.stages import (
+    ItemSums,
+    Shape,
+    StagePlanes,
+    n_sums,
+    stage_row,
+    stages_adjoint,
+    stages_forward,
+)
 from givre.models.fused.upsampling.taps import (
     FilterGradients,
-    StageTaps,
+    Filters,
     no_gradients,
     whole_filters,
 )
@@ -72,11 +81,16 @@ class UpsamplingPasses:
             fresh, low = self._planes[stage + 1], carried[-1]
             shape = (len(fresh) + len(low), *fresh.shape[1:])
             out = self._buffers.take(f"result of stage {stage}", shape)
-            inputs, taps = StageInputs(fresh, low), self._filters.of_stage(stage)
-            _forward_stage(inputs, taps, out, self._threads)
+            self._stage(stage, low.shape).forward(fresh, low, out, self._threads)
             carried.append(out)
         *self._carried, dense = carried
         return dense
+
+    def _stage(self, stage: int, low: Shape) -> _Stage:
+        filters = self._filters
+        numbers = (stage % len(filters.transposed), stage % len(filters.preconcat))
+        row = stage_row(self._planes[stage + 1].shape, low, numbers)
+        return _Stage(row[None], filters, low[2])
 
     def backward(self, grad_dense: Floats, grad_latents: Sequence[Floats]) -> None:
         """Carry a gradient back to the latents; keeps what `filter_gradients` needs.
@@ -90,12 +104,14 @@ class UpsamplingPasses:
         first = self._coarse.n_stages
         grad_out = grad_dense
         for stage in reversed(range(first, len(self._planes) - 1)):
-            inputs = StageInputs(self._planes[stage + 1], self._carried[stage - first])
-            grad_low = self._buffers.take(f"gradient of stage {stage}", inputs.low.shape)
-            grad_inputs = StageInputs(grads[stage + 1], grad_low)
-            taps = self._filters.of_stage(stage)
-            parts = _adjoint_stage(inputs, taps, grad_out, grad_inputs, self._threads)
-            grad_filters.add(stage, *parts)
+            fresh, low = self._planes[stage + 1], self._carried[stage - first]
+            grad_low = self._buffers.take(f"gradient of stage {stage}", low.shape)
+            inputs = StagePlanes(fresh.reshape(-1), low.reshape(-1))
+            grad_inputs = StagePlanes(grads[stage + 1].reshape(-1), grad_low.reshape(-1))
+            sums = self._stage(stage, low.shape).backward(
+                inputs, grad_out.reshape(-1), grad_inputs, self._threads
+            )
+            grad_filters.add(stage, *sums)
             grad_out = grad_low
         self._coarse.backward(grad_out, grads[: first + 1], grad_filters)
 
@@ -104,41 +120,56 @@ class UpsamplingPasses:
         return self._grad_filters.halves(self._lengths)
 
 
-def _forward_stage(inputs: StageInputs, taps: StageTaps, out: Floats, threads: int) -> None:
-    """Fill the result of a stage, (C + P, H, W)."""
-    n_double = n_items(*inputs.low.shape[:2])
-    n_sharpen = n_items(*inputs.fresh.shape[:2])
-    share(
-        lambda tickets, parts: stage_forward(tickets, parts, inputs, taps, n_double, out),
-        _parts(n_double + n_sharpen, inputs.low, _FORWARD_SAMPLES),
-        threads,
-    )
+@dataclass(frozen=True)
+class _Stage:
+    """A stage that is large enough for several threads.
+
+    Attributes:
+        table: (1, 14), its row.
+        filters: of the upsampler.
+        low_width: columns of what is carried on.
+    """
+
+    table: Integers
+    filters: Filters
+    low_width: int
+
+    def forward(self, fresh: Floats, low: Floats, out: Floats, threads: int) -> None:
+        """Fill its result `out` from new latents and what is carried on."""
+        inputs = StagePlanes(fresh.reshape(-1), low.reshape(-1))
+        flat = out.reshape(-1)
+        share(
+            lambda tickets, parts: stages_forward(
+                tickets, parts, self.table, inputs, self.filters, flat
+            ),
+            self._parts(_FORWARD_SAMPLES),
+            threads,
+        )
+
+    def backward(
+        self, inputs: StagePlanes, grad_out: Floats, grad_inputs: StagePlanes, threads: int
+    ) -> tuple[Doubles, Doubles]:
+        """Fill the gradients of its inputs, all flat; return those of both filters' whole taps."""
+        n_double, n_sharpen = n_sums(self.table)
+        # One row an item, added up in their order: the sum does not depend on who was first.
+        sums = ItemSums(
+            np.empty((n_double, self.filters.transposed.shape[1])),
+            np.empty((n_sharpen, self.filters.preconcat.shape[1])),
+        )
+        share(
+            lambda tickets, parts: stages_adjoint(
+                tickets, parts, self.table, inputs, self.filters, grad_out, grad_inputs, sums
+            ),
+            self._parts(_ADJOINT_SAMPLES),
+            threads,
+        )
+        return sums.transposed.sum(axis=0), sums.preconcat.sum(axis=0)
+
+    def _parts(self, samples: int) -> Integers:
+        return _parts(sum(n_sums(self.table)), -(-samples // (BLOCK_ROWS * self.low_width)))
 
 
-def _adjoint_stage(
-    inputs: StageInputs,
-    taps: StageTaps,
-    grad_out: Floats,
-    grad_inputs: StageInputs,
-    threads: int,
-) -> tuple[Doubles, Doubles]:
-    """Fill the gradients of a stage's two inputs; return those of both filters' whole taps."""
-    n_double, n_sharpen = n_items(*inputs.low.shape[:2]), n_items(*inputs.fresh.shape[:2])
-    # One row an item, added up in their order: the sum does not depend on who was first.
-    sums = ItemSums(
-        np.empty((n_double, len(taps.transposed))), np.empty((n_sharpen, len(taps.preconcat)))
-    )
-    share(
-        lambda tickets, parts: stage_adjoint(
-            tickets, parts, inputs, taps, grad_out, grad_inputs, sums
-        ),
-        _parts(n_double + n_sharpen, inputs.low, _ADJOINT_SAMPLES),
-        threads,
-    )
-    return sums.transposed.sum(axis=0), sums.preconcat.sum(axis=0)
-
-
-def _parts(items: int, low: Floats, samples: int) -> Parts:
-    """Parts of the items of a stage whose low resolution is (P, h, w)."""
-    grain = -(-samples // (BLOCK_ROWS * int(low.shape[2])))
-    return parts_of(chunks(items, grain))
+@lru_cache(maxsize=64)
+def _parts(items: int, grain: int) -> Integers:
+    """Parts (n, 3) of the items of one stage, each of `grain` items or more."""
+    return np.array([(*chunk, 0) for chunk in chunks(items, grain)], np.int64)

@@ -11,19 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from givre.models.compiled.types import Doubles, Doubles2, Floats, Floats1, Floats2
-
-
-class StageTaps(NamedTuple):
-    """Both filters of a stage.
-
-    Attributes:
-        transposed: (2N,), the upsampling filter.
-        preconcat: (2R + 2,), the pre-concatenation filter; the last tap is zero.
-    """
-
-    transposed: Floats1
-    preconcat: Floats1
+from givre.models.compiled.types import Doubles, Doubles2, Floats, Floats2
 
 
 class Filters(NamedTuple):
@@ -36,13 +24,6 @@ class Filters(NamedTuple):
 
     transposed: Floats2
     preconcat: Floats2
-
-    def of_stage(self, stage: int) -> StageTaps:
-        """Both filters of a stage."""
-        return StageTaps(
-            self.transposed[stage % len(self.transposed)],
-            self.preconcat[stage % len(self.preconcat)],
-        )
 
 
 def no_gradients(filters: Filters) -> FilterGradients:
