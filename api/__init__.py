@@ -18,171 +18,158 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from givre.errors import GivreError
+from givre.options import FitOptions
 from givre.version import __version__
 
 if TYPE_CHECKING:
+    from typing import Unpack
+
     import numpy as np
     from numpy.typing import NDArray
     from PIL import Image
 
+    from givre.coder.encoder import Encoded
     from givre.coder.fitting.checkpoint import Fit
     from givre.coder.fitting.progress import ProgressListener
-    from givre.coder.inspection.inspection import Inspection
+    from givre.fitted_image import FittedImage
+    from givre.inspected_file import InspectedFile
 
     ImageSource: TypeAlias = str | os.PathLike[str] | Image.Image | NDArray[np.uint8]
     FileSource: TypeAlias = bytes | bytearray | memoryview | str | os.PathLike[str]
 
-__all__ = ["GivreError", "__version__", "decode", "encode", "info", "inspect", "overfit"]
+__all__ = [
+    "FitOptions",
+    "GivreError",
+    "__version__",
+    "decode",
+    "encode",
+    "encode_with_report",
+    "info",
+    "inspect",
+    "overfit",
+]
 
 
 def encode(
     image: ImageSource,
     *,
-    quality: float | None = None,
-    lmbda: float | None = None,
-    effort: int | None = None,
-    steps: int | None = None,
-    complexity: str = "auto",
-    seed: int = 0,
-    threads: int = 0,
-    device: str = "cpu",
-    kernels: str = "auto",
-    ups_init: str | None = None,
-    prior: int | None = None,
-    target_bpp: float | None = None,
-    target_psnr: float | None = None,
-    target_size: int | None = None,
+    on_progress: ProgressListener | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    resume: str | os.PathLike[str] | Fit | None = None,
+    **options: Unpack[FitOptions],
 ) -> bytes:
     """Fit a decoder to an image and return the file's bytes.
 
     The bytes are decoded and checked before they are returned.
 
-        data = givre.encode("photo.png", lmbda=0.001, steps=500)
+        data = givre.encode("photo.png", quality=60, effort=4)
 
     Args:
         image: a path, a PIL image, or a uint8 array of shape (H, W) or (H, W, C); C is 1 (grey),
             2 (grey, alpha), 3 (RGB) or 4 (RGB, alpha).
-        quality: 0 to 100, higher is better. Excludes `lmbda`.
-        lmbda: weight of the rate in bits a pixel against the squared error of samples in [0, 1],
-            above 0; 0.02 gives small files, 0.0001 good ones. Excludes `quality`.
-        effort: 0 to 9, more takes longer and compresses better. Excludes `steps`.
-        steps: optimisation steps, at least 1.
-        complexity: size of the decoder, "lop", "mop", "hop" or "vhop": about 500, 1000, 2000 and
-            3000 multiplications a pixel; "auto" chooses by lambda.
-        seed: the same seed, machine and threads give the same bytes.
-        threads: CPU threads, 0 for all cores.
-        device: where torch fits, as "cpu" or "cuda".
-        kernels: "fused" (compiled, on the CPU), "reference" (plain torch), or "auto".
-        ups_init: interpolation that the upsampling filters start from, "bilinear", "bicubic" or
-            "kaiser"; None leaves it to their size. It starts the fit and is not in the file.
-        prior: number of the prior, a decoder learned on photographs, that the fit starts from and
-            the file is coded against; 0 for none, None for the one closest in lambda.
-        target_bpp: bits a pixel that the file shall have, met within 2 %. The targets exclude one
-            another, `quality` and `lmbda`.
-        target_psnr: PSNR in dB that the decoded file shall have, met within 0.1 dB.
-        target_size: bytes that the file may have at most; it is filled to 98 % where that is
-            possible.
+        on_progress: called a few times a second with a `givre.coder.fitting.progress.Progress`:
+            stage, step, rate in bits a pixel, PSNR in dB, seconds left.
+        checkpoint: a file that is rewritten now and then while the fit goes on, and on
+            KeyboardInterrupt. Excludes the targets.
+        resume: a fit of this image, or its file, that is carried on and written. Excludes the
+            targets.
+        **options: quality, effort and the like; `givre.FitOptions` lists them.
 
     Raises:
-        UsageError: an argument is out of range, or two exclude each other.
+        UsageError: an option is out of range, two exclude each other, or encoding is not installed.
         ImageError: the image is unreadable, empty, or has more than 8 bits a sample.
+        CheckpointError: the fit to resume cannot be used.
         TargetError: the target is out of reach.
         CollapseError: the result is no better than a constant image although it should be.
     """
-    from givre.coder.files.images import load_samples
-    from givre.coder.fitting.choices import FitChoices, new_settings
-
-    choices = FitChoices(
-        quality=quality,
-        lmbda=lmbda,
-        effort=effort,
-        steps=steps,
-        complexity=complexity,
-        seed=seed,
-        threads=threads,
-        device=device,
-        kernels=kernels,
-        ups_init=ups_init,
-        prior=prior,
-        target_bpp=target_bpp,
-        target_psnr=target_psnr,
-        target_size=target_size,
+    encoded = encode_with_report(
+        image, on_progress=on_progress, checkpoint=checkpoint, resume=resume, **options
     )
-    settings = new_settings(choices)
-    samples = load_samples(image)
-    if choices.goal is not None:
-        from givre.coder.rate_control.targeted_encode import encode_to_goal
+    return encoded.data
 
-        return encode_to_goal(samples, settings, choices.goal).data
 
-    from givre.coder.encoder import encode_samples
+def encode_with_report(
+    image: ImageSource,
+    *,
+    on_progress: ProgressListener | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    resume: str | os.PathLike[str] | Fit | None = None,
+    **options: Unpack[FitOptions],
+) -> Encoded:
+    """Encode as `encode` does, and say what the file is worth.
 
-    return encode_samples(samples, settings).data
+        encoded = givre.encode_with_report("photo.png", target_psnr=36)
+        print(encoded.report.bpp, encoded.report.psnr_db, len(encoded.data))
+
+    Args:
+        image: a path, a PIL image, or a uint8 array of shape (H, W) or (H, W, 1 to 4).
+        on_progress: called a few times a second with a `givre.coder.fitting.progress.Progress`.
+        checkpoint: a file that is rewritten now and then while the fit goes on.
+        resume: a fit of this image, or its file, that is carried on and written.
+        **options: quality, effort and the like; `givre.FitOptions` lists them.
+
+    Returns:
+        `data`, the file's bytes, and `report`, a `givre.coder.encoder.EncodeReport`: size, rate,
+        PSNR, lambda, seconds and more.
+
+    Raises:
+        GivreError: for the reasons that `encode` names.
+    """
+    from givre.coder.fitting.choices import FitChoices
+    from givre.coder.whole_encode import EncodeJob, encode_whole
+
+    _need_torch()
+    job = EncodeJob(FitChoices(**options), _path(checkpoint), _fit(resume), on_progress)
+    return encode_whole(_samples(image), job)
 
 
 def overfit(
     image: ImageSource,
     *,
-    quality: float | None = None,
-    lmbda: float | None = None,
-    effort: int | None = None,
-    steps: int | None = None,
-    complexity: str = "auto",
-    seed: int = 0,
-    threads: int = 0,
-    device: str = "cpu",
-    kernels: str = "auto",
-    ups_init: str | None = None,
-    prior: int | None = None,
     on_progress: ProgressListener | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
-) -> Fit:
+    resume: str | os.PathLike[str] | Fit | None = None,
+    **options: Unpack[FitOptions],
+) -> FittedImage:
     """Fit a decoder to an image without writing a file.
 
         fit = givre.overfit("photo.png", effort=3, on_progress=print)
         fit.save("photo.fit")
 
     Args:
-        image: as for `encode`.
-        quality: as for `encode`.
-        lmbda: as for `encode`.
-        effort: as for `encode`.
-        steps: as for `encode`.
-        complexity: as for `encode`.
-        seed: as for `encode`.
-        threads: as for `encode`.
-        device: as for `encode`.
-        kernels: as for `encode`.
-        ups_init: as for `encode`.
-        prior: as for `encode`.
+        image: a path, a PIL image, or a uint8 array of shape (H, W) or (H, W, 1 to 4).
         on_progress: called a few times a second with a `givre.coder.fitting.progress.Progress`:
-            step, rate in bits a pixel, PSNR in dB, seconds left.
+            stage, step, rate in bits a pixel, PSNR in dB, seconds left.
         checkpoint: a file that is rewritten now and then, and on KeyboardInterrupt.
+        resume: a fit of this image, or its file, that is carried on.
+        **options: quality, effort and the like, but no target; `givre.FitOptions` lists them.
 
     Returns:
         The fit, with estimates of its rate (`bpp`) and its PSNR in dB (`psnr_db`); `save` keeps
-        it in a file.
+        it in a file, `to_bytes` gives the coded file.
 
     Raises:
-        UsageError: an argument is out of range, or two exclude each other.
+        UsageError: an option is out of range, two exclude each other, or encoding is not installed.
         ImageError: the image is unreadable, empty, or has more than 8 bits a sample.
+        CheckpointError: the fit to resume cannot be used.
     """
-    from givre.coder.files.images import load_samples
-    from givre.coder.fitting.choices import FitChoices, new_settings
+    from givre.coder.fitting.choices import FitChoices
+    from givre.coder.whole_encode import EncodeJob, fit_whole
 
-    choices = FitChoices(
-        quality, lmbda, effort, steps, complexity, seed, threads, device, kernels, ups_init, prior
-    )
-    settings = new_settings(choices)
-    samples = load_samples(image)
+    _need_torch()
+    from givre.fitted_image import FittedImage
 
-    from givre.coder.fitting.overfit import overfit as overfit_samples
-
-    path = None if checkpoint is None else Path(checkpoint)
-    return overfit_samples(samples, settings, on_progress=on_progress, checkpoint=path)
+    job = EncodeJob(FitChoices(**options), _path(checkpoint), _fit(resume), on_progress)
+    return FittedImage.of(fit_whole(_samples(image), job))
 
 
-def decode(data: FileSource, *, threads: int = 0, max_pixels: int | None = None) -> Image.Image:
+def decode(
+    data: FileSource,
+    *,
+    threads: int = 0,
+    max_pixels: int | None = None,
+    kernels: str = "auto",
+) -> Image.Image:
     """Decode a file to a PIL image of mode L, LA, RGB or RGBA.
 
     Every machine and number of threads gives the same pixels.
@@ -193,17 +180,21 @@ def decode(data: FileSource, *, threads: int = 0, max_pixels: int | None = None)
         data: the file's bytes, or its path.
         threads: CPU threads, 0 for all cores.
         max_pixels: largest width times height that is accepted, None for the decoder's own limit.
+        kernels: "reference" (NumPy), "fused" (compiled), or "auto" for what is faster as things
+            are: nobody waits for a compiler because of a small picture.
 
     Raises:
         BitstreamError: the bytes are no file of this format, damaged, or over the limit.
         ImageError: the path cannot be read.
+        UsageError: `threads` is out of range, or `kernels` unknown or not installed.
     """
     from givre.bitstream.container import DEFAULT_MAX_PIXELS
     from givre.coder.decoder import decode_samples
     from givre.coder.files.images import to_image
 
     limit = DEFAULT_MAX_PIXELS if max_pixels is None else max_pixels
-    return to_image(decode_samples(_content(data), threads=threads, max_pixels=limit))
+    samples = decode_samples(_content(data), threads=threads, max_pixels=limit, kernels=kernels)
+    return to_image(samples)
 
 
 def info(data: FileSource) -> dict[str, object]:
@@ -226,7 +217,13 @@ def info(data: FileSource) -> dict[str, object]:
     return file_info(_content(data))
 
 
-def inspect(data: FileSource, *, threads: int = 0, max_pixels: int | None = None) -> Inspection:
+def inspect(
+    data: FileSource,
+    *,
+    threads: int = 0,
+    max_pixels: int | None = None,
+    kernels: str = "auto",
+) -> InspectedFile:
     """Decode a file and keep its insides: latents and their bits, filters, upsampled stack.
 
         inspection = givre.inspect("photo.givre")
@@ -238,10 +235,10 @@ def inspect(data: FileSource, *, threads: int = 0, max_pixels: int | None = None
         data: the file's bytes, or its path.
         threads: CPU threads, 0 for all cores.
         max_pixels: largest width times height that is accepted, None for 2^24.
+        kernels: what decodes, "reference" (NumPy), "fused" (compiled), or "auto".
 
     Returns:
-        Arrays, their numbers, and methods that draw them:
-        `givre.coder.inspection.inspection.Inspection`.
+        Arrays, their numbers, and methods that draw them.
 
     Raises:
         BitstreamError: the bytes are no file of this format, damaged, or over the limit.
@@ -250,7 +247,32 @@ def inspect(data: FileSource, *, threads: int = 0, max_pixels: int | None = None
     from givre.coder.inspection.inspection import INSPECTION_MAX_PIXELS, inspect_file
 
     limit = INSPECTION_MAX_PIXELS if max_pixels is None else max_pixels
-    return inspect_file(_content(data), threads=threads, max_pixels=limit)
+    from givre.inspected_file import InspectedFile
+
+    found = inspect_file(_content(data), threads=threads, max_pixels=limit, kernels=kernels)
+    return InspectedFile.of(found)
+
+
+def _samples(image: ImageSource) -> NDArray[np.uint8]:
+    from givre.coder.files.images import load_samples
+
+    return load_samples(image)
+
+
+def _need_torch() -> None:
+    from givre.coder.files.installed import check_encoding_is_installed
+
+    check_encoding_is_installed()
+
+
+def _path(name: str | os.PathLike[str] | None) -> Path | None:
+    return None if name is None else Path(name)
+
+
+def _fit(resume: str | os.PathLike[str] | Fit | None) -> Fit | None:
+    from givre.coder.fitting.checkpoint import Fit
+
+    return resume if resume is None or isinstance(resume, Fit) else Fit.load(os.fspath(resume))
 
 
 def _content(data: FileSource) -> bytes:

@@ -45,16 +45,24 @@ def pack(container: Container) -> bytes:
     return body + zlib.crc32(body).to_bytes(_CRC_BYTES, "little")
 
 
-def unpack(data: bytes) -> Container:
-    """Take a file apart, in the order magic number, header, total length, checksum.
+def unpack(data: bytes, max_pixels: int | None = None) -> Container:
+    """Take a file apart, in the order magic number, header, limit, total length, checksum.
 
-    Raises NotGivreError if the bytes are not of this format, UnsupportedError if they need a
-    later version, TruncatedError if bytes are missing, CorruptError if there are too many, if the
-    checksum does not match or if a header field is impossible. The pixels are not checked against
-    a limit here: see `check_limit`.
+    Args:
+        data: the whole file.
+        max_pixels: most pixels that the picture may have; None means no limit.
+
+    Raises:
+        NotGivreError: the bytes are not of this format.
+        UnsupportedError: they need a later version.
+        LimitError: the picture has more pixels than allowed.
+        TruncatedError: bytes are missing.
+        CorruptError: there are too many, the checksum does not match, or a header field is
+            impossible.
     """
     reader = ByteReader(data)
     header = read_header(reader)
+    check_limit(header, max_pixels)
     expected = reader.position + header.parameter_bytes + header.latent_bytes + _CRC_BYTES
     if len(data) < expected:
         raise TruncatedError(f"the file has {len(data)} bytes, its header announces {expected}")

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from givre.bitstream.container import (
-    DEFAULT_MAX_PIXELS,
-    check_limit,
-    read_prefix,
-    samples_crc,
-    unpack,
-)
+from givre.bitstream.container import DEFAULT_MAX_PIXELS, samples_crc, unpack
 from givre.bitstream.header import Header
 from givre.bitstream.latents import LatentReader
 from givre.bitstream.parameters import read_parameters
 from givre.bitstream.priors import load_prior
-from givre.coder.exact_backends import Backend, make_backend
-from givre.coder.fitting.settings import check_threads, resolve_threads
+from givre.coder.exact_backends import Backend, exact_kernels, make_backend
+from givre.coder.fitting.settings import check_kernels, check_threads, resolve_threads
 from givre.errors import CorruptError
 from givre.models.architecture import Architecture
 from givre.models.exact.wavefront import GridPredictor
@@ -32,6 +27,23 @@ BAND_PIXELS = 1 << 16
 """Pixels synthesised at a time, in whole rows; bounds the memory and shares out the work."""
 
 
+@dataclass(frozen=True)
+class Decoded:
+    """A file, decoded.
+
+    Attributes:
+        header: of the file.
+        parameters: of the decoder by name, float64.
+        latents: float64 (H_i, W_i), in the order of `geometry.grids`.
+        samples: uint8 (H, W, C), proved right by the file's checksum of the pixels.
+    """
+
+    header: Header
+    parameters: Mapping[str, Array]
+    latents: Sequence[Array]
+    samples: NDArray[np.uint8]
+
+
 def decode_samples(
     data: bytes,
     *,
@@ -39,27 +51,38 @@ def decode_samples(
     max_pixels: int | None = DEFAULT_MAX_PIXELS,
     kernels: str = "auto",
 ) -> NDArray[np.uint8]:
-    """Decode a file.
+    """Samples of a file, uint8 (H, W, C); arguments and errors are those of `decode_file`."""
+    decoded = decode_file(data, threads=threads, max_pixels=max_pixels, kernels=kernels)
+    return decoded.samples
+
+
+def decode_file(
+    data: bytes,
+    *,
+    threads: int = 0,
+    max_pixels: int | None = DEFAULT_MAX_PIXELS,
+    kernels: str = "auto",
+) -> Decoded:
+    """Decode a file and keep what the samples are made of.
 
     Args:
         data: the whole file.
         threads: 0 for all cores; the pixels do not depend on it.
         max_pixels: refuse a larger picture before anything is allocated; None for no limit.
-        kernels: what computes, one of `backends.BACKENDS` or `auto`; all give the same pixels.
-
-    Returns:
-        uint8 (H, W, C), proved right by the file's checksum of the pixels.
+        kernels: what computes, one of `setting_table.KERNELS`; all give the same pixels.
 
     Raises:
         BitstreamError: the bytes are not a file that this version can decode.
-        UsageError: `threads` is out of range or `kernels` unknown.
+        UsageError: `threads` is out of range, or `kernels` unknown or not installed.
     """
     check_threads(threads)
-    check_limit(read_prefix(data), max_pixels)
-    container = unpack(data)
+    check_kernels(kernels)
+    container = unpack(data, max_pixels)
     header, arch = container.header, container.header.architecture
-    parameters = read_parameters(arch, container.parameters, load_prior(arch, header.prior))
-    decoder = make_backend(kernels, arch, parameters.values(arch))
+    coded = read_parameters(arch, container.parameters, load_prior(arch, header.prior))
+    parameters = coded.values(arch)
+    exact = exact_kernels(kernels, arch, header.width, header.height)
+    decoder = make_backend(exact, arch, parameters)
     latents = read_grids(decoder, header, LatentReader(container.latents))
     samples = reconstruct(decoder, header, latents, resolve_threads(threads))
     if samples_crc(samples) != header.pixel_crc:
@@ -67,7 +90,7 @@ def decode_samples(
             "the decoded pixels do not match the file's checksum: the file is damaged, "
             "or this machine computes wrongly"
         )
-    return samples
+    return Decoded(header, parameters, latents, samples)
 
 
 def read_grids(decoder: Backend, header: Header, reader: LatentReader) -> list[Array]:

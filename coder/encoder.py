@@ -17,16 +17,16 @@ from givre.bitstream.header import Header
 from givre.bitstream.latents import CodedLatents, write_latents
 from givre.bitstream.parameters import QuantisedParameters, write_parameters
 from givre.coder.decoder import decode_samples, grid_predictor, reconstruct
-from givre.coder.exact_backends import Backend, make_backend
+from givre.coder.exact_backends import Backend, compiling_meanwhile, exact_kernels, make_backend
 from givre.coder.fitting.checkpoint import Fit
-from givre.coder.fitting.normalisation import Target, make_target
-from givre.coder.fitting.overfit import overfit
+from givre.coder.fitting.context import FitContext, changed, fit_context, on_cpu
+from givre.coder.fitting.overfit import overfit_in
 from givre.coder.fitting.progress import ProgressListener
 from givre.coder.fitting.settings import FitSettings, resolve_threads
 from givre.coder.fitting.torch_context import torch_as_shipped
 from givre.coder.psnr import constant_error, mean_squared_error, psnr_db
 from givre.coder.quantisation.rounds import finish_fit
-from givre.errors import CollapseError
+from givre.errors import CollapseError, UsageError
 from givre.models.architecture import Architecture
 from givre.models.complexity import mac_per_pixel
 from givre.models.geometry import grids
@@ -106,61 +106,73 @@ def encode_samples(
     resume: Fit | None = None,
 ) -> Encoded:
     """Fit an image and write it; see `overfit` and `encode_fit`."""
-    fit = overfit(samples, settings, on_progress=on_progress, checkpoint=checkpoint, resume=resume)
-    return encode_fit(fit, samples)
+    context = fit_context(samples, settings)
+    with compiling_meanwhile(context.kernels.exact):
+        fit = overfit_in(
+            context, settings.prior, on_progress=on_progress, checkpoint=checkpoint, resume=resume
+        )
+        return encode_in(fit, context_of(fit, context))
 
 
-@torch_as_shipped()
-def encode_fit(fit: Fit, samples: NDArray[np.uint8]) -> Encoded:
+def encode_fit(fit: Fit, samples: NDArray[np.uint8] | None = None) -> Encoded:
     """Finish a fit and write it as a file, after decoding it with the real decoder.
 
     Args:
         fit: the outcome of `overfit`; it need not be at its last step.
-        samples: the image that was fitted, uint8 (H, W, C).
+        samples: the image that was fitted, uint8 (H, W, C); only a fit that was loaded from a
+            checkpoint needs it.
 
     Returns:
         The file and its report.
 
     Raises:
+        UsageError: the fit was loaded from a checkpoint and the image is not given.
         CheckpointError: the fit belongs to another image.
         CollapseError: see `check_collapse`.
     """
-    fit.check_image(samples)
+    image = fit.samples if samples is None else samples
+    if image is None:
+        raise UsageError("a checkpoint does not hold the image, give the samples to encode")
+    fit.check_image(image)
+    return encode_in(fit, fit_context(image, fit.settings))
+
+
+def context_of(fit: Fit, context: FitContext) -> FitContext:
+    """The context in which a fit ended, given the one in which it began: the prior may differ."""
+    return changed(context, fit.settings)
+
+
+@torch_as_shipped()
+def encode_in(fit: Fit, context: FitContext) -> Encoded:
+    """`encode_fit` in a context that is made already, with the fit's prior.
+
+    Raises:
+        CollapseError: see `check_collapse`.
+    """
     started = perf_counter()
-    target = make_target(samples)
-    finished, quantised = finish_fit(fit, target)
-    encoded = _written(finished, samples, target, quantised, started)
-    check_collapse(encoded.report, samples)
+    context = on_cpu(context)
+    finished, quantised = finish_fit(fit, context)
+    encoded = write_fit(finished, context, quantised, started)
+    check_collapse(encoded.report, context.samples)
     return encoded
 
 
-def write_fit(fit: Fit, samples: NDArray[np.uint8], quantised: QuantisedParameters) -> Encoded:
+def write_fit(
+    fit: Fit, context: FitContext, quantised: QuantisedParameters, started: float | None = None
+) -> Encoded:
     """Write a fit as a file, as it is, and decode that with the real decoder.
 
     Args:
         fit: gives the latents.
-        samples: the image that was fitted, uint8 (H, W, C).
+        context: of the fit.
         quantised: the decoder's parameters.
+        started: when the writing began, as `perf_counter` says; None for now.
 
     Returns:
         The file and its report.
-
-    Raises:
-        CheckpointError: the fit belongs to another image.
     """
-    fit.check_image(samples)
-    return _written(fit, samples, make_target(samples), quantised, perf_counter())
-
-
-def _written(
-    fit: Fit,
-    samples: NDArray[np.uint8],
-    target: Target,
-    quantised: QuantisedParameters,
-    started: float,
-) -> Encoded:
-    """The file of a fit's latents and of the parameters given, verified; the clock is `started`."""
-    arch = fit.architecture
+    started = perf_counter() if started is None else started
+    arch, target = fit.architecture, context.target
     latents = [latent.numpy().astype(np.float64) for latent in fit.latents]
     header = Header(
         width=fit.width,
@@ -174,7 +186,9 @@ def _written(
         pixel_crc=0,
         prior=quantised.prior.number,
     )
-    backend = make_backend(_exact_kernels(fit.settings), arch, quantised.values(arch))
+    # All is done twice: once to write the file, and once to check it.
+    exact = exact_kernels(context.kernels.exact, arch, fit.width, fit.height, passes=2)
+    backend = make_backend(exact, arch, quantised.values(arch))
     parameter_section = write_parameters(arch, quantised)
     latent_section = write_latents(coded_latents(backend, header, latents))
     decoded = reconstruct(backend, header, latents, resolve_threads(fit.settings.threads))
@@ -185,7 +199,7 @@ def _written(
         pixel_crc=samples_crc(decoded),
     )
     data = pack(Container(header, parameter_section, latent_section))
-    return _verified(data, header, fit, samples, started)
+    return _verified(data, header, fit, context, exact, started)
 
 
 def check_collapse(report: EncodeReport, samples: NDArray[np.uint8]) -> None:
@@ -229,14 +243,13 @@ def coded_latents(
 
 
 def _verified(
-    data: bytes, header: Header, fit: Fit, samples: NDArray[np.uint8], started: float
+    data: bytes, header: Header, fit: Fit, context: FitContext, exact: str, started: float
 ) -> Encoded:
     """Decode the file as a stranger would, and report rate and quality of what comes out."""
     decode_started = perf_counter()
-    kernels = _exact_kernels(fit.settings)
-    decoded = decode_samples(data, threads=fit.settings.threads, max_pixels=None, kernels=kernels)
+    decoded = decode_samples(data, threads=fit.settings.threads, max_pixels=None, kernels=exact)
     decode_seconds = perf_counter() - decode_started
-    mse = mean_squared_error(samples, decoded)
+    mse = mean_squared_error(context.samples, decoded)
     settings, pixels = fit.settings, fit.width * fit.height
     bpp = 8 * len(data) / pixels
     macs: Mapping[str, float] = mac_per_pixel(header.architecture, fit.width, fit.height)
@@ -263,8 +276,3 @@ def _verified(
         sha256=sha256(decoded.tobytes()).hexdigest(),
     )
     return Encoded(data, report)
-
-
-def _exact_kernels(settings: FitSettings) -> str:
-    """The exact back end that goes with a fit's kernels."""
-    return "reference" if settings.kernels == "reference" else "auto"

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 from givre.coder.files.atomic import check_output
 from givre.coder.files.images import check_coded_name, looks_like_image, read_samples
+from givre.coder.files.installed import check_encoding_is_installed
 from givre.coder.fitting.choices import FitChoices, new_settings
 from givre.errors import GivreError, OutputError, UsageError
 from givre.scripts import arguments, named_files, streams
-from givre.scripts.fitting import command_line, run_fit, run_to_goal
+from givre.scripts.fitting import command_line, load_fit, progress_listener
 from givre.scripts.report import duration, print_json_line, say
 
 if TYPE_CHECKING:
@@ -65,19 +66,27 @@ def run(args: argparse.Namespace) -> int:
     choices = arguments.fit_choices(args)
     if args.resume is None:
         new_settings(choices)  # refuses a wrong number before an image is read
-    encode_one = _encode if choices.goal is None else _encode_to_goal
+    check_encoding_is_installed()
+    encode_one = _encode_to_goal if choices.has_target else _encode
     return named_files.for_each(pairs, lambda pair: encode_one(args, choices, pair))
 
 
 def _encode(args: argparse.Namespace, choices: FitChoices, pair: named_files.Pair) -> None:
+    from givre.coder.encoder import encode_fit  # torch loads only once the arguments are right
+    from givre.coder.exact_backends import compiling_meanwhile
+    from givre.coder.whole_encode import EncodeJob, fit_whole
+
     source, output = pair
     checkpoint = _checkpoint(output, args.resume, args.force)
     samples = read_samples(streams.read_input(source), streams.input_name(source))
 
     fit: Fit | None = None
     try:
-        fit = run_fit(samples, choices, checkpoint=checkpoint, resume=args.resume, quiet=args.quiet)
-        encoded = fit.encode(samples)
+        with progress_listener(args.quiet) as listener, compiling_meanwhile(choices.kernels):
+            fit = fit_whole(
+                samples, EncodeJob(choices, checkpoint, load_fit(args.resume), listener)
+            )
+            encoded = encode_fit(fit, samples)
         streams.write_output(output, encoded.data, args.force)
     except KeyboardInterrupt as interrupt:
         if fit and checkpoint:
@@ -97,10 +106,13 @@ def _encode_to_goal(args: argparse.Namespace, choices: FitChoices, pair: named_f
     """Write a file that meets a target. There is no checkpoint: lambda is not known before."""
     if args.resume is not None:
         raise UsageError("a target and --from exclude each other, give one of them")
+    from givre.coder.whole_encode import EncodeJob, encode_whole
+
     source, output = pair
     samples = read_samples(streams.read_input(source), streams.input_name(source))
     try:
-        encoded = run_to_goal(samples, choices, quiet=args.quiet)
+        with progress_listener(args.quiet) as listener:
+            encoded = encode_whole(samples, EncodeJob(choices, on_progress=listener))
         streams.write_output(output, encoded.data, args.force)
     except KeyboardInterrupt as interrupt:
         raise KeyboardInterrupt("nothing was kept") from interrupt

@@ -33,7 +33,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--latents", metavar="OUT", help="draw the latent grids, the map of bits and the picture"
     )
-    arguments.add_threads_argument(parser)
+    arguments.add_setting(parser, "threads")
     arguments.add_max_pixels_argument(parser)
     arguments.add_force_argument(parser)
     arguments.add_report_arguments(parser)

@@ -165,7 +165,7 @@ def _logging_to_stderr(verbose: int, quiet: bool) -> Iterator[None]:
     logger.addHandler(handler)
     logger.setLevel(logging.ERROR if quiet else levels[min(verbose, 2)])
     # Compiling takes a while and happens to everybody once, so it is said without -v.
-    compiler = logging.getLogger("givre.models.compiled.kernel")
+    compiler = logging.getLogger("givre.models.compiled.preparation")
     if not (quiet or verbose):
         compiler.setLevel(logging.INFO)
     try:

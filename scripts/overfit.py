@@ -7,10 +7,11 @@ from pathlib import Path
 
 from givre.coder.files.atomic import check_output
 from givre.coder.files.images import check_coded_name, read_samples
+from givre.coder.files.installed import check_encoding_is_installed
 from givre.coder.fitting.choices import new_settings
 from givre.errors import UsageError
 from givre.scripts import arguments, streams
-from givre.scripts.fitting import command_line, run_fit
+from givre.scripts.fitting import command_line, load_fit, progress_listener
 from givre.scripts.report import duration, print_json, say
 
 
@@ -51,10 +52,14 @@ def run(args: argparse.Namespace) -> int:
         new_settings(choices)  # refuses a wrong number before the image is read
         streams.check_destination(args.input, args.output, args.force, args.json)
     check_coded_name(args.output, ".fit")
+    check_encoding_is_installed()
     samples = read_samples(streams.read_input(args.input), streams.input_name(args.input))
     resume = output if args.resume else None
+    from givre.coder.whole_encode import EncodeJob, fit_whole  # loads torch
+
     try:
-        fit = run_fit(samples, choices, checkpoint=output, resume=resume, quiet=args.quiet)
+        with progress_listener(args.quiet) as listener:
+            fit = fit_whole(samples, EncodeJob(choices, output, load_fit(resume), listener))
         fit.save(output)
     except KeyboardInterrupt as interrupt:
         message = "nothing was kept"

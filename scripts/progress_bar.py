@@ -8,7 +8,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TextIO
 
-from givre.coder.fitting.progress import Progress
+from givre.coder.fitting.progress import COMPILING, Progress
 from givre.scripts.report import duration
 
 TERMINAL_INTERVAL = 0.1
@@ -74,9 +74,11 @@ class ProgressBar:
 
 
 def line(progress: Progress) -> str:
-    """One line: a bar, the steps, the rate, the PSNR and the time left."""
+    """One line: a bar, the steps, the rate, the PSNR and the time left; or what is compiled."""
     filled = _BAR_WIDTH * progress.step // max(progress.steps, 1)
     bar = "#" * filled + "." * (_BAR_WIDTH - filled)
     count = f"{progress.step:>{len(str(progress.steps))}}/{progress.steps}"
+    if progress.stage == COMPILING:
+        return f"[{bar}] {count}  compiling kernels for this machine, once"
     figures = f"{progress.bpp:.3f} bpp  {progress.psnr_db:.2f} dB"
     return f"[{bar}] {count}  {figures}  {duration(progress.eta_seconds)} left"

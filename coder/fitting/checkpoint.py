@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import safetensors
@@ -18,13 +17,10 @@ from torch import Tensor
 from givre.bitstream.priors import Prior
 from givre.coder.files.atomic import atomic_write_bytes
 from givre.coder.fitting.prior_choice import prior_for
-from givre.coder.fitting.settings import FitSettings
-from givre.errors import CheckpointError, GivreError, UsageError
-from givre.models.architecture import NAMED_POINTS, Architecture, default_grids, tensor_specs
+from givre.coder.fitting.settings import FitSettings, architecture_for
+from givre.errors import CheckpointError, GivreError
+from givre.models.architecture import Architecture, tensor_specs
 from givre.models.geometry import LATENT_MAX, LATENT_MIN, grids
-
-if TYPE_CHECKING:
-    from givre.coder.encoder import Encoded
 
 _FORMAT = "givre-fit-2"
 
@@ -84,29 +80,6 @@ class Fit:
         """Whether all the steps asked for are done."""
         return self.steps >= self.settings.steps
 
-    def to_bytes(self, samples: NDArray[np.uint8] | None = None) -> bytes:
-        """The coded file, after it was decoded and checked; see `encode`."""
-        return self.encode(samples).data
-
-    def encode(self, samples: NDArray[np.uint8] | None = None) -> Encoded:
-        """The coded file with its report; see `givre.coder.encoder.encode_fit`.
-
-        Args:
-            samples: the image that was fitted, uint8 (H, W, C); only a fit that was loaded from a
-                checkpoint needs it.
-
-        Raises:
-            UsageError: the fit was loaded from a checkpoint and the image is not given.
-            CheckpointError: it is not the image that was fitted.
-            CollapseError: the result is no better than a constant image although it should be.
-        """
-        from givre.coder.encoder import encode_fit
-
-        image = self.samples if samples is None else samples
-        if image is None:
-            raise UsageError("a checkpoint does not hold the image, give the samples to encode")
-        return encode_fit(self, image)
-
     def save(self, path: Path | str) -> None:
         """Write a checkpoint, in one stroke, in place of whatever is there."""
         tensors = {f"parameter.{name}": value for name, value in self.parameters.items()}
@@ -148,17 +121,6 @@ class Fit:
         """Raise CheckpointError unless `samples` is the image that was fitted."""
         if image_digest(samples) != self.digest:
             raise CheckpointError("the checkpoint belongs to another image; give that image")
-
-
-def architecture_for(settings: FitSettings, width: int, height: int, channels: int) -> Architecture:
-    """Architecture of a fit: the named point, with the grids that the image's size asks for."""
-    n_levels, n_hyper = default_grids(width, height)
-    return replace(
-        NAMED_POINTS[settings.complexity],
-        n_levels=n_levels,
-        n_hyper=n_hyper,
-        n_channels=channels,
-    )
 
 
 def image_digest(samples: NDArray[np.uint8]) -> str:

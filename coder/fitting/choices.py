@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from givre.coder.fitting.settings import EFFORT_STEPS, FitSettings, lmbda_for_quality
-from givre.coder.rate_control.goal import Goal
+from givre.coder.fitting.setting_table import (
+    AUTO_COMPLEXITY,
+    EFFORT_STEPS,
+    LENGTH,
+    SETTINGS,
+    SIZE,
+)
+from givre.coder.fitting.settings import FitSettings, lmbda_for_quality
 from givre.errors import UsageError
-
-AUTO_COMPLEXITY = "auto"
-"""Leaves the complexity to lambda."""
 
 LARGEST_HOP_LMBDA = 0.06
 """Above it there is no prior for large images, and without one the parameters of a large decoder
@@ -23,6 +26,9 @@ are not worth their bytes."""
 @dataclass(frozen=True)
 class FitChoices:
     """What was asked for; None where nothing was.
+
+    Raises:
+        UsageError: a value is out of range, or two exclude each other.
 
     Attributes:
         quality: 0 to 100, higher is better; excludes `lmbda` and the targets.
@@ -60,18 +66,13 @@ class FitChoices:
     target_size: int | None = None
 
     def __post_init__(self) -> None:
-        wanted = {
-            "quality": self.quality,
-            "lambda": self.lmbda,
-            "target bpp": self.target_bpp,
-            "target PSNR": self.target_psnr,
-            "target size": self.target_size,
-        }
-        given = [name for name, value in wanted.items() if value is not None]
-        if len(given) > 1:
-            raise UsageError(f"{' and '.join(given)} exclude each other, give one of them")
-        if self.effort is not None and self.steps is not None:
-            raise UsageError("effort and steps exclude each other, give one of them")
+        for group in (SIZE, LENGTH):
+            members = [setting for setting in SETTINGS.values() if setting.group == group]
+            given = [s.shown for s in members if getattr(self, s.name) is not None]
+            if len(given) > 1:
+                raise UsageError(f"{' and '.join(given)} exclude each other, give one of them")
+        for setting in SETTINGS.values():
+            setting.check(getattr(self, setting.name))
 
     @property
     def wanted_lmbda(self) -> float | None:
@@ -79,17 +80,10 @@ class FitChoices:
         return self.lmbda if self.quality is None else lmbda_for_quality(self.quality)
 
     @property
-    def goal(self) -> Goal | None:
-        """The target that was asked for.
-
-        Raises:
-            UsageError: it is out of range.
-        """
-        for kind in ("bpp", "psnr", "size"):
-            value = getattr(self, f"target_{kind}")
-            if value is not None:
-                return Goal(kind, value)
-        return None
+    def has_target(self) -> bool:
+        """Whether a size, a rate or a PSNR was asked for."""
+        targets = (setting.name for setting in SETTINGS.values() if setting.is_target)
+        return any(getattr(self, name) is not None for name in targets)
 
     @property
     def wanted_steps(self) -> int | None:
@@ -107,8 +101,7 @@ def steps_for_effort(effort: int) -> int:
     Raises:
         UsageError: the effort is out of range.
     """
-    if not 0 <= effort < len(EFFORT_STEPS):
-        raise UsageError(f"effort is {effort}, it must be 0 to {len(EFFORT_STEPS) - 1}")
+    SETTINGS["effort"].check(effort)
     return EFFORT_STEPS[effort]
 
 
@@ -120,7 +113,6 @@ def new_settings(choices: FitChoices) -> FitSettings:
     Raises:
         UsageError: a value is out of range.
     """
-    _ = choices.goal  # refuses a wrong one
     settings = replace(FitSettings(), **_given(choices))  # type: ignore[arg-type]  # names and types as above
     if choices.complexity in (None, AUTO_COMPLEXITY):
         return replace(settings, complexity=complexity_for(settings.lmbda))
@@ -145,7 +137,7 @@ def continued_settings(choices: FitChoices, earlier: FitSettings, done: int) -> 
         UsageError: the choices contradict what the fit began with, or ask for fewer steps than
             it has made.
     """
-    if choices.goal is not None:
+    if choices.has_target:
         raise UsageError("a fit that is carried on keeps its lambda; leave out the target")
     wanted = _given(replace(choices, ups_init=None))
     fixed = {"lmbda": "lambda", "complexity": "complexity", "seed": "seed", "prior": "prior"}

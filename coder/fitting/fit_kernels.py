@@ -1,12 +1,12 @@
-"""Which implementation computes a fit: plain torch on any device, or fused kernels on the CPU.
+"""What computes a fit and what follows it: plain torch and NumPy, or compiled kernels on the CPU.
 
-Both compute the same mathematics; nothing else in `coder` knows which one is at work.
+Both compute the same mathematics behind one protocol, and nothing else in `coder` knows which one
+is at work.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -14,12 +14,24 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from givre.coder.fitting.parameter_rate import ParameterRate
 from givre.coder.fitting.settings import check_kernels
+from givre.coder.fitting.soap import Soap, SoapSettings
 from givre.errors import UsageError
+from givre.models.architecture import Architecture
 from givre.models.codec_model import CodecModel
+from givre.models.compiled.kernel import can_compile
+from givre.models.compiled.preparation import Compiling
 from givre.models.geometry import Grid
-from givre.models.latents import FittedLatents, ReferenceLatents
-from givre.models.synthesis import distortion
+from givre.models.integer_rounding import Choices
+from givre.models.latents import FittedLatents
+
+Doubles = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+
+FEWEST_STEPS_TO_MOVE = 250
+"""Moving the latents of a shorter fit takes too long next to the fit itself."""
 
 
 class SingleMoves(Protocol):
@@ -55,97 +67,141 @@ class SingleMoves(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Kernels:
-    """The operations that a step consists of, differentiable unless said otherwise.
+class IntegerRounding(Protocol):
+    """Loops that choose integers for parameters; see `models.integer_rounding`."""
+
+    def round_rows(
+        self, factor: Doubles, values: Doubles, choices: Choices, integers: Integers
+    ) -> None:
+        """Round the last parameter first; each sees the errors of those behind it."""
+
+    def descend_rows(
+        self,
+        matrix: Doubles,
+        extra: Doubles,
+        gradient: Doubles,
+        choices: Choices,
+        least_gain: float,
+        integers: Integers,
+    ) -> int:
+        """Change one integer at a time until none gains; tell how many were changed."""
+        ...
+
+
+class FitKernels(IntegerRounding, Protocol):
+    """The operations that a fit and the writing of its file are made of.
+
+    Rates and distortions are differentiable, once, where nothing else is said.
 
     Attributes:
-        name: `reference` or `fused`.
-        latents: makes the fitted latents of grids on a device.
-        rate: total bits of latents under a model's entropy model, a scalar.
-        upsample: dense representation (1, L, H, W) that a model makes of latents.
-        synthesise: normalised samples (1, C, H, W) that a model's synthesis makes of a dense
-            representation; has no gradient.
-        synthesis_distortion: mean squared error of what a model's synthesis makes of a dense
-            representation, against normalised samples (1, C, H, W) whose channels have spans
-            (C,); a scalar.
-        together: does pieces of work that are independent of each other, at once or one after
-            the other.
-        single_moves: makes rounded latents movable, given a model, the latents, normalised
-            samples (1, C, H, W), their spans (C,) and the coarsest level to move; None where
-            there is no kernel for it.
+        name: `reference` or `fused`, as a user writes it.
+        torch_threads: threads that torch shall have meanwhile.
+        exact: name of the exact back end that writes and checks the file.
+        moves_latents: whether there are `single_moves`.
     """
 
     name: str
-    latents: Callable[[Sequence[Grid], torch.device], FittedLatents]
-    rate: Callable[[CodecModel, Sequence[Tensor]], Tensor]
-    upsample: Callable[[CodecModel, Sequence[Tensor]], Tensor]
-    synthesise: Callable[[CodecModel, Tensor], Tensor]
-    synthesis_distortion: Callable[[CodecModel, Tensor, Tensor, Tensor], Tensor]
-    together: Callable[[Sequence[Callable[[], None]]], None]
-    single_moves: Callable[[CodecModel, Sequence[Tensor], Tensor, Tensor, int], SingleMoves] | None
+    torch_threads: int
+    exact: str
+    moves_latents: bool
+
+    def prepare(self, steps: int, on_compiling: Callable[[Compiling], None]) -> None:
+        """Compile what a fit of so many steps needs, if that is not done yet."""
+
+    def latents(self, grids: Sequence[Grid], device: torch.device) -> FittedLatents:
+        """The fitted latents of grids on a device."""
+        ...
+
+    def rate(self, model: CodecModel, latents: Sequence[Tensor]) -> Tensor:
+        """Total bits of latents under a model's entropy model, a scalar."""
+        ...
+
+    def upsample(self, model: CodecModel, latents: Sequence[Tensor]) -> Tensor:
+        """Dense representation (1, L, H, W) that a model makes of latents."""
+        ...
+
+    def synthesise(self, model: CodecModel, dense: Tensor) -> Tensor:
+        """Normalised samples (1, C, H, W) of a dense representation; without a gradient."""
+        ...
+
+    def synthesis_distortion(
+        self, model: CodecModel, dense: Tensor, target: Tensor, span: Tensor
+    ) -> Tensor:
+        """Mean squared error of what a model's synthesis makes of a dense representation.
+
+        Args:
+            model: its synthesis is used.
+            dense: (1, L, H, W).
+            target: normalised samples (1, C, H, W).
+            span: (C,), of the channels.
+        """
+        ...
 
     def distortion(
         self, model: CodecModel, latents: Sequence[Tensor], target: Tensor, span: Tensor
     ) -> Tensor:
-        """Mean squared error of what a model makes of latents."""
-        return self.synthesis_distortion(model, self.upsample(model, latents), target, span)
+        """Mean squared error of what a model makes of latents, a scalar."""
+        ...
+
+    def together(self, pieces: Sequence[Callable[[], None]]) -> None:
+        """Do pieces of work that are independent of each other, at once or one after another."""
+
+    def optimiser(self, parameters: Sequence[Tensor], settings: SoapSettings) -> Soap:
+        """The optimiser of the networks' parameters."""
+        ...
+
+    def parameter_rate(
+        self, arch: Architecture, model: CodecModel, prior: Mapping[str, Doubles]
+    ) -> ParameterRate:
+        """The rate of a model's parameters as differences from a prior."""
+        ...
+
+    def single_moves(
+        self,
+        model: CodecModel,
+        latents: Sequence[Tensor],
+        target: Tensor,
+        span: Tensor,
+        coarsest: int,
+    ) -> SingleMoves:
+        """Rounded latents that can be moved one by one.
+
+        Args:
+            model: the networks.
+            latents: (H_i, W_i), integers in float tensors.
+            target: normalised samples (1, C, H, W).
+            span: (C,), of the channels.
+            coarsest: level of the coarsest grid to move.
+
+        Raises:
+            ValueError: there is no kernel for it: `moves_latents` is false.
+        """
+        ...
 
 
-def _reference_distortion(model: CodecModel, dense: Tensor, target: Tensor, span: Tensor) -> Tensor:
-    return distortion(model.synthesis(dense), target, span)
-
-
-@torch.no_grad()
-def _reference_synthesis(model: CodecModel, dense: Tensor) -> Tensor:
-    samples: Tensor = model.synthesis(dense)
-    return samples
-
-
-def _one_after_the_other(pieces: Sequence[Callable[[], None]]) -> None:
-    for piece in pieces:
-        piece()
-
-
-REFERENCE = Kernels(
-    name="reference",
-    latents=ReferenceLatents,
-    rate=CodecModel.rate,
-    upsample=CodecModel.dense,
-    synthesise=_reference_synthesis,
-    synthesis_distortion=_reference_distortion,
-    together=_one_after_the_other,
-    single_moves=None,
-)
-
-
-def choose_kernels(name: str, device: torch.device, threads: int) -> Kernels:
+def choose_kernels(name: str, device: torch.device, threads: int) -> FitKernels:
     """Kernels by name for a device.
 
     Args:
         name: one of `settings.KERNELS`.
         device: where the fit runs; the fused kernels are for the CPU alone.
-        threads: how many the fused kernels may use; their results do not depend on it.
+        threads: how many may be used; results of the fused kernels do not depend on it.
 
     Raises:
-        UsageError: the name is unknown, or fused kernels are asked for on another device.
+        UsageError: the name is unknown, or fused kernels are asked for on another device or
+            without numba.
     """
     check_kernels(name)
-    if name == "reference" or (name == "auto" and device.type != "cpu"):
-        return REFERENCE
+    if name == "reference" or (name == "auto" and not (device.type == "cpu" and can_compile())):
+        from givre.coder.fitting.reference_kernels import ReferenceKernels
+
+        return ReferenceKernels(threads)
     if device.type != "cpu":
         raise UsageError(f"fused kernels run on the cpu, not on {device}; use --kernels reference")
-    from givre.models.fused.backend import FusedOperations
-    from givre.models.fused.moves.moved_latents import MovedLatents
+    if not can_compile():
+        raise UsageError(
+            "fused kernels need numba: pip install 'givre[encode]', or use --kernels reference"
+        )
+    from givre.coder.fitting.fused_kernels import FusedKernels
 
-    fused = FusedOperations(threads)
-    return Kernels(
-        name="fused",
-        latents=fused.latents,
-        rate=fused.rate,
-        upsample=fused.upsample,
-        synthesise=fused.synthesise,
-        synthesis_distortion=fused.synthesis_distortion,
-        together=fused.together,
-        single_moves=MovedLatents,
-    )
+    return FusedKernels(threads)

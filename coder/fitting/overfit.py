@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
 from time import perf_counter
@@ -14,25 +13,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from givre.coder.fitting.checkpoint import Fit, architecture_for, image_digest
-from givre.coder.fitting.fit_kernels import choose_kernels
-from givre.coder.fitting.normalisation import make_target
-from givre.coder.fitting.prior_choice import (
-    CLEARLY_BETTER,
-    FEW_PIXELS,
-    coarser_prior,
-    prior_for,
-    prior_for_any_size,
-    prior_for_size,
-)
-from givre.coder.fitting.progress import ProgressListener, ProgressTeller
+from givre.coder.fitting.checkpoint import Fit, image_digest
+from givre.coder.fitting.context import FitContext, fit_context
+from givre.coder.fitting.evaluation import Evaluation
+from givre.coder.fitting.progress import CompilingTeller, ProgressListener, ProgressTeller
 from givre.coder.fitting.schedule import Recipe, plan_step
-from givre.coder.fitting.screen_content import comparable_lmbda
-from givre.coder.fitting.settings import FitSettings, resolve_threads
+from givre.coder.fitting.settings import FitSettings
+from givre.coder.fitting.starting_point import choose_start
 from givre.coder.fitting.torch_context import torch_as_shipped, torch_threads
-from givre.coder.fitting.trainer import Evaluation, Trainer
+from givre.coder.fitting.trainer import Trainer
 from givre.coder.psnr import psnr_db
-from givre.errors import CheckpointError, UsageError
+from givre.errors import CheckpointError
 
 _log = logging.getLogger(__name__)
 
@@ -48,7 +39,6 @@ class _Best:
     latents: list[Tensor]
 
 
-@torch_as_shipped()
 def overfit(
     samples: NDArray[np.uint8],
     settings: FitSettings,
@@ -78,14 +68,52 @@ def overfit(
         CheckpointError: `resume` belongs to another image, or cannot be continued.
         UsageError: the device does not exist, or the kernels do not run on it.
     """
-    with fitting_threads(settings):
-        settings, trainer = start_fit(samples, settings, recipe)
-        run = _Run(trainer, settings, samples, on_progress)
+    context = fit_context(samples, settings)
+    return overfit_in(
+        context,
+        settings.prior,
+        recipe=recipe,
+        on_progress=on_progress,
+        checkpoint=checkpoint,
+        resume=resume,
+    )
+
+
+@torch_as_shipped()
+def overfit_in(
+    context: FitContext,
+    asked: int | None,
+    *,
+    recipe: Recipe = Recipe(),  # noqa: B008 (frozen)
+    on_progress: ProgressListener | None = None,
+    checkpoint: Path | None = None,
+    resume: Fit | None = None,
+) -> Fit:
+    """`overfit` in a context that is made already.
+
+    Args:
+        context: the image and what it is fitted with.
+        asked: number of the prior that was asked for, None where it may be chosen.
+        recipe: constants of the schedule.
+        on_progress: called a few times a second.
+        checkpoint: file that is rewritten about twice a minute, and when the fit is interrupted.
+        resume: an earlier fit of this image to go on from.
+
+    Returns:
+        The best model seen with rounded latents.
+
+    Raises:
+        CheckpointError: `resume` belongs to another image, or cannot be continued.
+    """
+    if resume is not None:
+        resume.check_image(context.samples)
+    with torch_threads(context.kernels.torch_threads):
+        prepare_kernels(context, on_progress)
+        run = _Run(choose_start(context, asked), recipe, on_progress)
         if resume is not None:
-            resume.check_image(samples)
             run.restore(resume)
         try:
-            run.go(recipe, checkpoint)
+            run.go(checkpoint)
         except KeyboardInterrupt:
             if checkpoint is not None and run.step:
                 run.outcome().save(checkpoint)
@@ -93,88 +121,21 @@ def overfit(
         return run.outcome()
 
 
-def start_fit(
-    samples: NDArray[np.uint8], settings: FitSettings, recipe: Recipe
-) -> tuple[FitSettings, Trainer]:
-    """A fit before its first step, and its settings with the prior that was chosen for it.
-
-    It is the nearest prior, but on small images a coarser one whose start is clearly better. To be
-    called, and the trainer used, inside `fitting_threads`. Raises what `overfit` does.
-    """
-    chosen, trainer = nearest_start(samples, settings, recipe)
-    pixels = samples.shape[0] * samples.shape[1]
-    if settings.prior is not None or pixels > FEW_PIXELS:
-        return chosen, trainer
-    if comparable_lmbda(samples, settings.lmbda) != settings.lmbda:
-        return chosen, trainer  # unlike photographs, for which the priors are ordered
-    arch, first = trainer.model.arch, prior_for_any_size(chosen.prior or 0)
-    if coarser_prior(arch, first) is None:
-        return chosen, trainer
-    general = chosen.prior == first
-    loss = trainer.evaluate().loss if general else _starting_loss(samples, settings, recipe, first)
-    number = first
-    while (coarser := coarser_prior(arch, number)) is not None:
-        before, loss = loss, _starting_loss(samples, settings, recipe, coarser)
-        if not loss < CLEARLY_BETTER * before:
-            break
-        number = coarser
-    if number == first:
-        return chosen, trainer
-    number = prior_for_size(arch, number, pixels)
-    return nearest_start(samples, replace(settings, prior=number), recipe)
-
-
-def _starting_loss(
-    samples: NDArray[np.uint8], settings: FitSettings, recipe: Recipe, number: int
-) -> float:
-    """Loss of a fit before its first step."""
-    _, trainer = nearest_start(samples, replace(settings, prior=number), recipe)
-    return trainer.evaluate().loss
-
-
-def nearest_start(
-    samples: NDArray[np.uint8], settings: FitSettings, recipe: Recipe
-) -> tuple[FitSettings, Trainer]:
-    """The same from the prior asked for, or else from the nearest one, whatever the image."""
-    target = make_target(samples).to(_device(settings.device))
-    height, width, channels = samples.shape
-    arch = architecture_for(settings, width, height, channels)
-    device = target.normalised.device
-    kernels = choose_kernels(settings.kernels, device, resolve_threads(settings.threads))
-    like = replace(settings, lmbda=comparable_lmbda(samples, settings.lmbda))
-    prior = prior_for(like, arch, width * height)
-    # A later version may choose another one; this fit is coded against this one for good.
-    settings = replace(settings, prior=prior.number)
-    trainer = Trainer(
-        arch, target, settings.lmbda, settings.seed, recipe, kernels, settings.ups_init, prior
-    )
-    return settings, trainer
-
-
-def fitting_threads(settings: FitSettings) -> AbstractContextManager[None]:
-    """Sets torch's threads for a fit.
-
-    What is left to torch beside the fused kernels is tiny, and its waiting threads would take the
-    cores from theirs.
-
-    Raises:
-        UsageError: the device does not exist, or the kernels do not run on it.
-    """
-    kernels = choose_kernels(settings.kernels, _device(settings.device), 1)
-    return torch_threads(1 if kernels.name == "fused" else settings.threads)
+def prepare_kernels(context: FitContext, on_progress: ProgressListener | None) -> None:
+    """Compile what the fit needs, if that is not done yet; its time is not the fit's."""
+    teller = CompilingTeller(on_progress)
+    context.kernels.prepare(context.settings.steps, teller.tell)
 
 
 class _Run:
     """One pass through the schedule, with best-model tracking and clock."""
 
     def __init__(
-        self,
-        trainer: Trainer,
-        settings: FitSettings,
-        samples: NDArray[np.uint8],
-        on_progress: ProgressListener | None,
+        self, context: FitContext, recipe: Recipe, on_progress: ProgressListener | None
     ) -> None:
-        self._trainer, self._settings, self._samples = trainer, settings, samples
+        self._context, self._recipe = context, recipe
+        self._settings, self._samples = context.settings, context.samples
+        self._trainer = Trainer(context, recipe)
         self._best: _Best | None = None
         self._teller = ProgressTeller(on_progress)
         self.step = 0
@@ -198,8 +159,8 @@ class _Run:
         latents = [latent.to(torch.float32) for latent in fit.latents]
         self._best = _Best(evaluation, fit.parameters, latents)
 
-    def go(self, recipe: Recipe, checkpoint: Path | None) -> None:
-        steps = self._settings.steps
+    def go(self, checkpoint: Path | None) -> None:
+        steps, recipe = self._settings.steps, self._recipe
         saved = perf_counter()
         while self.step < steps:
             plan = plan_step(recipe, self.step, steps)
@@ -242,13 +203,3 @@ class _Run:
         _log.debug("step %d: loss %.6f", self.step, found.loss)
         if self._best is None or (isfinite(found.loss) and found.loss < self._best.evaluation.loss):
             self._best = _Best(found, self._trainer.parameters(), self._trainer.rounded())
-
-
-def _device(name: str) -> torch.device:
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
-        raise UsageError(f"device {name!r} cannot be used ({reason}); try cpu") from error
-    return device

@@ -17,12 +17,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from givre.models.architecture import Architecture, tensor_specs
-from givre.models.fused.networks.parameter_rate import difference_slope
 
 FLOOR = 0.01
 """Magnitude below which a difference will be rounded away; added to every group's mean."""
 
-_SMOOTHNESS = 0.3 * FLOOR
+SMOOTHNESS = 0.3 * FLOOR
 """Magnitude at which the slope of |d| is half of 1."""
 
 
@@ -73,40 +72,25 @@ class ParameterRate:
         return rate * (0.79 + 0.12 * rate / n)
 
     @torch.no_grad()
-    def add_gradient(self, weight: float, compiled: bool = False) -> None:
+    def add_gradient(self, weight: float) -> None:
         """Add `weight` times the slope of the rate to every parameter's `.grad`.
 
         Args:
             weight: of the rate in bits.
-            compiled: let one compiled kernel find the slope, which is for the CPU.
         """
-        if compiled:
-            self._find_slope_compiled(weight / log(2))
-        else:
-            self._find_slope_in_torch(weight / log(2))
+        self._find_slope(weight / log(2))
         for parameter in self._parameters:
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
         own = [parameter.grad for parameter in self._parameters if parameter.grad is not None]
         torch._foreach_add_(own, self._gradients)
 
-    def _find_slope_in_torch(self, weight: float) -> None:
+    def _find_slope(self, weight: float) -> None:
+        """Fill `_gradient` with `weight` times the slope of the rate in nats."""
         difference = self._flat() - self._prior
         slope = weight / self._means(difference)
         torch.mul(slope[self._groups], difference, out=self._gradient)
-        self._gradient.div_(difference.abs() + _SMOOTHNESS)
-
-    def _find_slope_compiled(self, weight: float) -> None:
-        difference_slope(
-            self._groups.numpy(),
-            self._counts.numpy(),
-            self._flat().numpy(),
-            self._prior.numpy(),
-            np.float32(weight),
-            np.float32(FLOOR),
-            np.float32(_SMOOTHNESS),
-            self._gradient.numpy(),
-        )
+        self._gradient.div_(difference.abs() + SMOOTHNESS)
 
     def _flat(self) -> Tensor:
         return torch.cat(self._flat_parameters)

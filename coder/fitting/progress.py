@@ -7,21 +7,27 @@ from dataclasses import dataclass
 from time import perf_counter
 
 from givre.coder.psnr import psnr_db
+from givre.models.compiled.preparation import Compiling
 
 _INTERVAL_SECONDS = 0.25
+
+COMPILING, FITTING = "compiling", "fitting"
+"""Stages of an encode."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """State of a fit after a step.
+    """State of a fit after a step, or of what comes before the first one.
 
     Attributes:
-        step: steps done.
-        steps: steps in all.
+        step: steps done; while kernels are compiled, kernels that are ready.
+        steps: steps in all; while kernels are compiled, kernels to compile.
         bpp: bits per pixel of the best model so far, by the entropy model's estimate.
         psnr_db: its PSNR before the parameters are quantised.
         seconds: time spent, earlier runs of a resumed fit included.
-        eta_seconds: estimate of the time left.
+        eta_seconds: estimate of the time left for this stage.
+        stage: FITTING, or COMPILING, which happens once on a machine and whose time is not counted
+            as time of the fit; rate and PSNR are 0 then.
     """
 
     step: int
@@ -30,9 +36,30 @@ class Progress:
     psnr_db: float
     seconds: float
     eta_seconds: float
+    stage: str = FITTING
 
 
 ProgressListener = Callable[[Progress], None]
+
+
+class CompilingTeller:
+    """Tells a listener how far the compiling of kernels has come.
+
+    Args:
+        listener: whom to tell, if anybody.
+    """
+
+    def __init__(self, listener: ProgressListener | None) -> None:
+        self._listener = listener
+        self._started = perf_counter()
+
+    def tell(self, state: Compiling) -> None:
+        """Tell the listener."""
+        if self._listener is None:
+            return
+        seconds = perf_counter() - self._started
+        left = seconds / max(state.done, 1) * (state.total - state.done)
+        self._listener(Progress(state.done, state.total, 0.0, 0.0, seconds, left, COMPILING))
 
 
 class ProgressTeller:

@@ -2,24 +2,20 @@
 
 "SOAP: Improving and Stabilizing Shampoo using Adam" (Vyas et al., 2024). Every tensor of two or
 more dimensions is seen as a matrix (out, everything else); vectors are joined and get plain Adam.
-All state lies in one flat buffer. On the CPU a compiled kernel can do a step on it, which is
-faster: the tensors of a decoder are tiny, and in torch a step costs as much as its many calls.
+All state lies in one flat buffer, so that one compiled kernel can do a step on it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import inf, prod, sqrt
+from math import inf, sqrt
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from givre.models.fused.networks import soap_table as table
-from givre.models.fused.networks.soap_bases import renew_bases
-from givre.models.fused.networks.soap_step import CLIP_EPSILON, soap_step
+CLIP_EPSILON = 1e-6
+"""Added to the norm of a gradient before it is clipped, as in torch's `clip_grad_norm_`."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +54,7 @@ class _Buffer:
         return self.flat[start : self._taken].view(rows, columns)
 
 
-class _Side:
+class Side:
     """One side of a matrix: Shampoo's factor and its eigenbasis."""
 
     def __init__(self, buffer: _Buffer, size: int) -> None:
@@ -66,9 +62,11 @@ class _Side:
         self.basis.fill_diagonal_(1)
 
     def accumulate(self, outer: Tensor, share: float) -> None:
+        """Take an outer product of gradients into the factor, a running mean."""
         self.factor.lerp_(outer, share)
 
     def restart_basis(self) -> None:
+        """Take the eigenvectors of the factor, those of the largest eigenvalues first."""
         self.basis.copy_(torch.linalg.eigh(self.factor).eigenvectors.flip(1))
 
     def refresh(self) -> Tensor:
@@ -79,15 +77,16 @@ class _Side:
         return order
 
 
-class _Matrix:
+class Matrix:
     """State of a matrix that is preconditioned on its rows, its columns, both or none."""
 
     def __init__(self, buffer: _Buffer, shape: tuple[int, int], sides: tuple[bool, bool]) -> None:
         self.mean, self.square = buffer.take(*shape), buffer.take(*shape)
-        self.rows = _Side(buffer, shape[0]) if sides[0] else None
-        self.columns = _Side(buffer, shape[1]) if sides[1] else None
+        self.rows = Side(buffer, shape[0]) if sides[0] else None
+        self.columns = Side(buffer, shape[1]) if sides[1] else None
 
     def accumulate(self, grad: Tensor, share: float) -> None:
+        """Take a gradient into the factors of both sides."""
         if self.rows:
             self.rows.accumulate(grad @ grad.t(), share)
         if self.columns:
@@ -107,27 +106,18 @@ class _Matrix:
             self.square.copy_(self.square[:, self.columns.refresh()])
 
     def restart_bases(self) -> None:
+        """Find the bases of both sides anew."""
         for side in (self.rows, self.columns):
             if side:
                 side.restart_basis()
 
     def state(self) -> dict[str, Tensor]:
+        """All state by name; not copies."""
         found = {"mean": self.mean, "square": self.square}
         for name, side in (("rows", self.rows), ("columns", self.columns)):
             if side:
                 found |= {f"{name}.factor": side.factor, f"{name}.basis": side.basis}
         return found
-
-    def fill_row(self, row: NDArray[np.int64]) -> None:
-        """Say in a row of the kernel's table where the matrices start in the buffer."""
-        row[table.MEAN], row[table.SQUARE] = _place(self.mean), _place(self.square)
-        row[table.ROW_FACTOR : table.COLUMN_BASIS + 1] = -1
-        if self.rows:
-            row[table.ROW_FACTOR] = _place(self.rows.factor)
-            row[table.ROW_BASIS] = _place(self.rows.basis)
-        if self.columns:
-            row[table.COLUMN_FACTOR] = _place(self.columns.factor)
-            row[table.COLUMN_BASIS] = _place(self.columns.basis)
 
     def _rotate(self, x: Tensor) -> Tensor:
         if self.rows:
@@ -166,29 +156,17 @@ class Soap:
         buffer = _Buffer(self._values[0], size)
         self._state = buffer.flat
         self._matrices = [
-            _Matrix(buffer, shape, side) for shape, side in zip(self._shapes, sides, strict=True)
+            Matrix(buffer, shape, side) for shape, side in zip(self._shapes, sides, strict=True)
         ]
-        self._table = np.empty((len(self._shapes), table.N_COLUMNS), np.int64)
-        start = 0
-        for row, shape, matrix in zip(self._table, self._shapes, self._matrices, strict=True):
-            row[table.START], row[table.ROWS], row[table.COLUMNS] = start, *shape
-            matrix.fill_row(row)
-            start += prod(shape)
-
-        # The kernel's copy of the tensors, and the same as views of their shapes.
-        self._joined_values = self._state.new_empty(sum(self._sizes))
-        self._shaped_values = self._shaped(self._joined_values)
         self._step = 0
 
     @torch.no_grad()
-    def step(self, learning_rate: float, clip_norm: float = inf, compiled: bool = False) -> None:
+    def step(self, learning_rate: float, clip_norm: float = inf) -> None:
         """Update every tensor from its `.grad`. The first call only starts the preconditioner.
 
         Args:
             learning_rate: of this step.
             clip_norm: a gradient of a larger norm, over all tensors, is scaled down to it.
-            compiled: let one compiled kernel do it, which is for float32 on the CPU; the results
-                are the same up to rounding.
         """
         t = self._step
         self._step += 1
@@ -203,16 +181,9 @@ class Soap:
         betas = self._settings.betas
         size = learning_rate * sqrt(1 - betas[1] ** t) / (1 - betas[0] ** t)
         decay = 1 - learning_rate * self._settings.weight_decay
-        if compiled:
-            self._step_compiled(gradient, clip_norm, decay, size)
-        else:
-            self._step_in_torch(_clip(gradient, clip_norm), decay, size)
+        self._move(gradient, clip_norm, decay, size)
         if t % self._settings.refresh_every == 0:
-            if compiled:
-                renew_bases(self._table, self._state.numpy())
-            else:
-                for matrix in self._matrices:
-                    matrix.refresh()
+            self._refresh()
 
     def state_tensors(self) -> dict[str, Tensor]:
         """All state as named tensors, for a checkpoint; not copies."""
@@ -230,23 +201,20 @@ class Soap:
         for name in own.keys() - {"step"}:
             own[name].copy_(state[name])
 
-    def _step_in_torch(self, gradient: Tensor, decay: float, size: float) -> None:
+    def _move(self, gradient: Tensor, clip_norm: float, decay: float, size: float) -> None:
+        """Take in a gradient that is not yet clipped, and change the tensors."""
         torch._foreach_mul_(self._values, decay)
-        parts = self._split(gradient)
+        parts = self._split(_clip(gradient, clip_norm))
         updates = []
         for matrix, grad in zip(self._matrices, parts, strict=True):
             updates.append(matrix.update(grad, self._settings).reshape(-1))
             matrix.accumulate(grad, 1 - self._settings.shampoo_beta)
         torch._foreach_sub_(self._values, self._shaped(torch.cat(updates)), alpha=size)
 
-    def _step_compiled(self, gradient: Tensor, clip_norm: float, decay: float, size: float) -> None:
-        s = self._settings
-        shares = (1 - s.betas[0], 1 - s.betas[1], 1 - s.shampoo_beta)
-        constants = table.SoapConstants(clip_norm, decay, size, *shares, s.eps)
-        flat, shaped = self._joined_values, self._shaped_values
-        torch._foreach_copy_(shaped, self._values)
-        soap_step(self._table, flat.numpy(), gradient.numpy(), self._state.numpy(), constants)
-        torch._foreach_copy_(self._values, shaped)
+    def _refresh(self) -> None:
+        """Renew the bases of all matrices."""
+        for matrix in self._matrices:
+            matrix.refresh()
 
     def _split(self, flat: Tensor) -> list[Tensor]:
         """The matrices that lie in a flat tensor."""
@@ -257,11 +225,6 @@ class Soap:
         """The tensors that lie in a flat one, in their own shapes."""
         parts = torch.split(flat, self._sizes)
         return [part.view(v.shape) for part, v in zip(parts, self._values, strict=True)]
-
-
-def _place(matrix: Tensor) -> int:
-    """Where a matrix starts in its buffer."""
-    return int(matrix.storage_offset())
 
 
 def _has_basis(size: int, settings: SoapSettings) -> bool:

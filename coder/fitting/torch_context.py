@@ -1,13 +1,35 @@
-"""What a fit needs of torch's process-wide settings; they are put back afterwards."""
+"""What a fit needs of torch's settings, which are the whole process's; it puts them back.
+
+Two fits in two threads would change each other's settings, so they take turns. That costs nothing:
+one fit keeps all cores busy.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from threading import RLock
 
 import torch
 
 from givre.coder.fitting.settings import resolve_threads
+
+
+class _Turn:
+    """Held by the thread whose fit has the settings; a process after a fork has one of its own."""
+
+    def __init__(self) -> None:
+        self.lock = RLock()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._renew)
+
+    def _renew(self) -> None:
+        # A thread that held the lock does not exist in the child, and would never give it back.
+        self.lock = RLock()
+
+
+_turn = _Turn()
 
 
 @contextmanager
@@ -15,10 +37,11 @@ def torch_as_shipped() -> Iterator[None]:
     """Gradients are recorded, and tensors are float32 and on the CPU unless told otherwise.
 
     An application may encode inside `torch.no_grad()` or `torch.autocast`, or have a default type
-    or device of its own. As a decorator it covers a function.
+    or device of its own. As a decorator it covers a function. Threads wait for each other.
     """
-    dtype = torch.get_default_dtype()
     with ExitStack() as stack:
+        stack.enter_context(_turn.lock)
+        dtype = torch.get_default_dtype()
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.enable_grad())
         for kind in filter(torch.is_autocast_enabled, ("cpu", "cuda")):

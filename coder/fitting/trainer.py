@@ -3,87 +3,50 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from givre.bitstream.priors import NO_PRIOR, Prior
-from givre.coder.fitting.fit_kernels import Kernels
-from givre.coder.fitting.normalisation import Target
+from givre.coder.fitting.context import FitContext
+from givre.coder.fitting.evaluation import Evaluation, judge
 from givre.coder.fitting.parameter_rate import ParameterRate
 from givre.coder.fitting.prior_choice import held_tensors
 from givre.coder.fitting.schedule import Recipe, StepPlan, gain_for_lmbda
-from givre.coder.fitting.soap import Soap, SoapSettings
-from givre.coder.fitting.starting_point import start_latents, start_networks
-from givre.models.architecture import Architecture
-from givre.models.codec_model import CodecModel
+from givre.coder.fitting.soap import SoapSettings
+from givre.coder.fitting.starting_point import start_latents, started_model
 from givre.models.latents import ProxySettings
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """A model judged with rounded latents.
-
-    Attributes:
-        loss: MSE + lambda * bpp.
-        bpp: estimated rate of the latents in bits per pixel.
-        mse: distortion, relative to the full range.
-    """
-
-    loss: float
-    bpp: float
-    mse: float
 
 
 class Trainer:
     """Networks and latents of one image, and how a step changes them.
 
     Args:
-        arch: the decoder's architecture.
-        target: the image, on the device where the fit runs.
-        lmbda: weight of the rate.
-        seed: of the start values and of the noise of every step.
+        context: the image and what it is fitted with.
         recipe: constants of the fit.
-        kernels: what computes rate, distortion and proxy.
-        ups_init: interpolation that the upsampling filters start from, as in `FitSettings`.
-        prior: what the networks start from and are coded against.
     """
 
-    def __init__(
-        self,
-        arch: Architecture,
-        target: Target,
-        lmbda: float,
-        seed: int,
-        recipe: Recipe,
-        kernels: Kernels,
-        ups_init: str | None = None,
-        prior: Prior = NO_PRIOR,
-    ) -> None:
-        _, _, height, width = target.normalised.shape
-        device = target.normalised.device
-        self._target, self._lmbda, self._seed, self._recipe = target, lmbda, seed, recipe
-        self._kernels = kernels
-        self._pixels = height * width
-        self._gain = gain_for_lmbda(lmbda)
-        self.model = CodecModel(arch, width, height)
-        start_networks(self.model, target, seed, prior, ups_init)
-        self.model.to(device).train()
+    def __init__(self, context: FitContext, recipe: Recipe) -> None:
+        self._target, self._lmbda = context.target, context.settings.lmbda
+        self._seed, self._recipe = context.settings.seed, recipe
+        self._kernels, self._pixels = context.kernels, context.pixels
+        self._gain = gain_for_lmbda(self._lmbda)
+        device = context.target.normalised.device
+        self.model = started_model(context).to(device).train()
         self._networks = list(self.model.parameters())
-        self._latents = kernels.latents(self.model.grids, device)
+        self._latents = context.kernels.latents(self.model.grids, device)
         self._parameter_rate: ParameterRate | None = None
-        soap = SoapSettings()
+        arch, prior, soap = context.architecture, context.prior, SoapSettings()
         if prior.number:
-            self._parameter_rate = ParameterRate(arch, self.model, prior.values(arch))
-            self._latents.start(start_latents(self.model, target, prior), self._gain)
+            values = prior.values(arch)
+            self._parameter_rate = context.kernels.parameter_rate(arch, self.model, values)
+            self._latents.start(start_latents(self.model, context.target, prior), self._gain)
             # Decay would draw the networks to zero, away from the prior.
             soap = SoapSettings(weight_decay=0)
         held = held_tensors(arch, prior, self._pixels)
         free = [p for name, p in self.model.named_parameters() if name not in held]
-        self._soap = Soap(free, soap)
+        self._soap = context.kernels.optimiser(free, soap)
 
     @property
     def lmbda(self) -> float:
@@ -117,14 +80,9 @@ class Trainer:
             updates.append(lambda: self._step_networks(plan))
         self._kernels.together(updates)
 
-    @torch.no_grad()
     def evaluate(self) -> Evaluation:
         """Judge the present model with latents as the file would hold them."""
-        latents = self.rounded()
-        bpp = float(self._kernels.rate(self.model, latents)) / self._pixels
-        target = self._target
-        mse = float(self._kernels.distortion(self.model, latents, target.normalised, target.span))
-        return Evaluation(mse + self._lmbda * bpp, bpp, mse)
+        return judge(self._kernels, self.model, self.rounded(), self._target, self._lmbda)
 
     def parameter_bits(self) -> float | None:
         """Guess of the parameters' bits in the file; None without a prior.
@@ -175,12 +133,11 @@ class Trainer:
 
     def _step_networks(self, plan: StepPlan) -> None:
         self._latents.give_gradients()
-        compiled = self._kernels.name == "fused"
         if self._parameter_rate is not None:
             weight = self._recipe.parameter_weight * plan.rate * self._lmbda / self._pixels
-            self._parameter_rate.add_gradient(weight, compiled)
+            self._parameter_rate.add_gradient(weight)
         pace = self._recipe.network_pace * plan.learning_rate
-        self._soap.step(pace, self._recipe.clip_norm, compiled)
+        self._soap.step(pace, self._recipe.clip_norm)
 
     def _proxy_settings(self, index: int, plan: StepPlan) -> ProxySettings:
         return ProxySettings(

@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from givre.bitstream.container import check_limit, read_prefix, samples_crc, unpack
 from givre.bitstream.header import Header
 from givre.bitstream.latent_cost import latent_bits
-from givre.bitstream.latents import LatentReader
-from givre.bitstream.parameters import read_parameters
-from givre.bitstream.priors import load_prior
-from givre.coder.decoder import read_grids, reconstruct
-from givre.coder.files.atomic import atomic_write_bytes, check_output
-from givre.coder.fitting.settings import check_threads, resolve_threads
+from givre.coder.decoder import decode_file
 from givre.coder.inspection.learned_filters import InspectedStage, inspect_stages
-from givre.errors import CorruptError
 from givre.models.architecture import architecture_name
 from givre.models.exact.numpy_backend import NumpyBackend
 from givre.models.exact.whole_grid import grid_model, upsampled_stack
@@ -113,38 +103,6 @@ class Inspection:
             "stages": [stage.numbers() for stage in self.stages],
         }
 
-    def plot_filters(self, path: str | os.PathLike[str], *, force: bool = False) -> None:
-        """Draw the filters of every stage with their frequency responses into a PNG file.
-
-        Args:
-            path: the file; it is written whole or not at all.
-            force: whether an existing file is replaced.
-
-        Raises:
-            UsageError: matplotlib is missing.
-            OutputError: the name is none of a PNG file, the file exists and `force` is false, or
-                it cannot be written.
-        """
-        from givre.coder.inspection.plots import filters_png
-
-        self._draw(filters_png, Path(path), force)
-
-    def plot_latents(self, path: str | os.PathLike[str], *, force: bool = False) -> None:
-        """Draw the picture, the map of bits, the latent grids and the upsampled stack into a PNG.
-
-        Arguments and errors are those of `plot_filters`.
-        """
-        from givre.coder.inspection.plots import latents_png
-
-        self._draw(latents_png, Path(path), force)
-
-    def _draw(self, png: Callable[[Inspection], bytes], path: Path, force: bool) -> None:
-        from givre.coder.inspection.plots import check_png_name
-
-        check_png_name(path)
-        check_output(path, force)
-        atomic_write_bytes(path, png(self), force)
-
     def _grid_numbers(self, found: InspectedGrid, total: float) -> dict[str, object]:
         grid, bits = found.grid, found.total_bits
         return {
@@ -161,7 +119,11 @@ class Inspection:
 
 
 def inspect_file(
-    data: bytes, *, threads: int = 0, max_pixels: int | None = INSPECTION_MAX_PIXELS
+    data: bytes,
+    *,
+    threads: int = 0,
+    max_pixels: int | None = INSPECTION_MAX_PIXELS,
+    kernels: str = "auto",
 ) -> Inspection:
     """Decode a file and keep what a decoder throws away.
 
@@ -169,23 +131,16 @@ def inspect_file(
         data: the whole file.
         threads: 0 for all cores; the result does not depend on it.
         max_pixels: refuse a larger picture before anything is allocated; None for no limit.
+        kernels: what decodes, one of `setting_table.KERNELS`.
 
     Raises:
         BitstreamError: the bytes are not a file that this version can decode.
-        UsageError: `threads` is out of range.
+        UsageError: `threads` is out of range, or `kernels` unknown or not installed.
     """
-    check_threads(threads)
-    check_limit(read_prefix(data), max_pixels)
-    container = unpack(data)
-    header, arch = container.header, container.header.architecture
-    prior = load_prior(arch, header.prior)
-    parameters = read_parameters(arch, container.parameters, prior).values(arch)
-    decoder = NumpyBackend(arch, parameters)
-    latents = read_grids(decoder, header, LatentReader(container.latents))
-    samples = reconstruct(decoder, header, latents, resolve_threads(threads))
-    if samples_crc(samples) != header.pixel_crc:
-        raise CorruptError("the decoded pixels do not match the file's checksum: it is damaged")
-
+    decoded = decode_file(data, threads=threads, max_pixels=max_pixels, kernels=kernels)
+    header, arch, latents = decoded.header, decoded.header.architecture, decoded.latents
+    # Whole grids at once: NumPy is as fast as anything here.
+    decoder = NumpyBackend(arch, decoded.parameters)
     found = []
     all_grids = grids(arch, header.width, header.height)
     for i, (grid, values) in enumerate(zip(all_grids, latents, strict=True)):
@@ -197,7 +152,7 @@ def inspect_file(
         header=header,
         file_bytes=len(data),
         grids=tuple(found),
-        stages=inspect_stages(arch, parameters),
-        stack=upsampled_stack(decoder, parameters, arch, main),
-        samples=samples,
+        stages=inspect_stages(arch, decoded.parameters),
+        stack=upsampled_stack(decoder, decoded.parameters, arch, main),
+        samples=decoded.samples,
     )

@@ -6,12 +6,14 @@ Only this module needs matplotlib, and only once a picture is asked for.
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from givre.coder.files.atomic import atomic_write_bytes, check_output
 from givre.coder.inspection.inspection import InspectedGrid, Inspection
 from givre.coder.inspection.learned_filters import (
     InspectedStage,
@@ -52,6 +54,24 @@ def check_png_name(path: Path) -> None:
     """Raise OutputError for a name that asks for another format than PNG; no suffix will do."""
     if path.suffix.lower() not in ("", ".png"):
         raise OutputError(f"{path.name} cannot hold a picture in PNG, use a name with .png")
+
+
+def write_plot(png: Callable[[], bytes], path: Path, force: bool) -> None:
+    """Write a picture as a PNG file, whole or not at all.
+
+    Args:
+        png: draws it.
+        path: the file.
+        force: whether an existing file is replaced.
+
+    Raises:
+        UsageError: matplotlib is missing.
+        OutputError: the name is none of a PNG file, the file exists and `force` is false, or it
+            cannot be written.
+    """
+    check_png_name(path)
+    check_output(path, force)
+    atomic_write_bytes(path, png(), force)
 
 
 def filters_png(inspection: Inspection) -> bytes:

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.func import functional_call, vmap
 from torch.nn import functional as F
 
-from givre.coder.fitting.fit_kernels import Kernels
+from givre.coder.fitting.fit_kernels import FitKernels
 from givre.coder.fitting.normalisation import Target
 from givre.models.arm import gather_contexts, laplace_bits
 from givre.models.codec_model import CodecModel
@@ -92,7 +92,7 @@ def distortion_curvature(
     latents: Sequence[Tensor],
     target: Target,
     names: Sequence[str],
-    kernels: Kernels,
+    kernels: FitKernels,
     generator: torch.Generator,
 ) -> Tensor:
     """Curvature of the mean squared error by parameters of upsampling and synthesis.

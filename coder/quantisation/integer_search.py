@@ -15,7 +15,8 @@ import torch
 from numpy.typing import NDArray
 
 from givre.bitstream.parameters import parameter_bits, parameter_cost_table
-from givre.models.fused.networks.integer_rounding import Choices, descend_rows, round_rows
+from givre.coder.fitting.fit_kernels import IntegerRounding
+from givre.models.integer_rounding import Choices
 
 _LEAST_GAIN = 1e-9
 _MAX_RESCALES = 4
@@ -73,7 +74,12 @@ class Lattice:
 
 
 def round_in_turn(
-    curvature: torch.Tensor, extra: Doubles, values: Doubles, lattice: Lattice, tables: Doubles
+    curvature: torch.Tensor,
+    extra: Doubles,
+    values: Doubles,
+    lattice: Lattice,
+    tables: Doubles,
+    rounding: IntegerRounding,
 ) -> Integers:
     """Round one parameter after the other; those to come make up for its error.
 
@@ -84,6 +90,7 @@ def round_in_turn(
         values: (P,), to be rounded.
         lattice: what is allowed.
         tables: bits of each integer, from `Lattice.tables`.
+        rounding: what does the loop.
 
     Returns:
         (P,) integers. The parameters whose rounding error costs most go first.
@@ -95,7 +102,7 @@ def round_in_turn(
     np.einsum("ii->i", matrix)[:] = bend[order]
     factor = torch.linalg.cholesky(torch.from_numpy(matrix), upper=True).numpy()
     integers = np.zeros(len(values), np.int64)
-    round_rows(
+    rounding.round_rows(
         np.ascontiguousarray(factor),
         values[order],
         Choices(
@@ -118,6 +125,7 @@ def descend(
     gradient: Doubles,
     integers: Integers,
     lattice: Lattice,
+    rounding: IntegerRounding,
 ) -> Integers:
     """Change one integer at a time, always the one that gains most, until none gains.
 
@@ -127,6 +135,7 @@ def descend(
         gradient: (P,), of the quadratic at `integers`.
         integers: where to begin.
         lattice: what is allowed.
+        rounding: what does the loop.
 
     Returns:
         (P,) integers.
@@ -135,7 +144,7 @@ def descend(
     matrix = curvature.numpy()
     for _ in range(_MAX_RESCALES):
         choices = lattice.choices(lattice.tables(integers))
-        changes = descend_rows(matrix, extra, gradient, choices, _LEAST_GAIN, integers)
+        changes = rounding.descend_rows(matrix, extra, gradient, choices, _LEAST_GAIN, integers)
         if not changes:
             break
     return integers

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from givre.coder.fitting.fit_kernels import Kernels, SingleMoves
+from givre.coder.fitting.fit_kernels import FitKernels, SingleMoves
 from givre.coder.fitting.normalisation import Target
 from givre.models.codec_model import CodecModel
 
@@ -54,7 +54,7 @@ def descend(
     latents: Sequence[Tensor],
     target: Target,
     lmbda: float,
-    kernels: Kernels,
+    kernels: FitKernels,
     passes: int,
     seed: int,
     descent: Descent = Descent(),
@@ -66,7 +66,7 @@ def descend(
         latents: (H_i, W_i) each, integers in float tensors, in the order of `model.grids`.
         target: the image.
         lmbda: weight of the rate.
-        kernels: must have `single_moves`.
+        kernels: must have `moves_latents`.
         passes: over all grids, each with a slope of its own.
         seed: of the probes.
         descent: how thorough it is.
@@ -77,8 +77,6 @@ def descend(
     Raises:
         ValueError: the kernels cannot move single latents.
     """
-    if kernels.single_moves is None:
-        raise ValueError(f"the {kernels.name} kernels cannot move single latents")
     moves = kernels.single_moves(model, latents, target.normalised, target.span, descent.coarsest)
     # The loss in units of the summed squared error: the distortion is a mean over all samples.
     weight = lmbda * target.normalised.shape[1]
@@ -111,7 +109,7 @@ class _Guess:
         model: CodecModel,
         moves: SingleMoves,
         target: Target,
-        kernels: Kernels,
+        kernels: FitKernels,
         probes: int,
         generator: torch.Generator,
     ) -> None:

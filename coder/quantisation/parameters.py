@@ -19,8 +19,7 @@ from givre.bitstream.parameters import QuantisedParameters
 from givre.bitstream.priors import Prior
 from givre.bitstream.rangecoder import PARAMETER_MAX
 from givre.coder.fitting.checkpoint import Fit
-from givre.coder.fitting.fit_kernels import choose_kernels
-from givre.coder.fitting.normalisation import Target
+from givre.coder.fitting.context import FitContext
 from givre.coder.quantisation.curvature import distortion_curvature, rate_curvature
 from givre.coder.quantisation.model_cost import DecoderCost
 from givre.coder.quantisation.step_search import Choice, Group, choose_integers
@@ -28,25 +27,24 @@ from givre.models.architecture import Architecture, TensorSpec
 from givre.models.codec_model import CodecModel
 
 
-def quantise_parameters(fit: Fit, target: Target, threads: int) -> QuantisedParameters:
+def quantise_parameters(fit: Fit, context: FitContext) -> QuantisedParameters:
     """Quantise a fitted decoder.
 
     ARM and IFCE change the rate alone, upsampling and synthesis the distortion alone.
 
     Args:
         fit: the outcome of `overfit`.
-        target: the image it was fitted to.
-        threads: how many the kernels may use.
+        context: of the fit, on the CPU; see `givre.coder.fitting.context.on_cpu`.
 
     Returns:
         The integers and steps that the file will hold. Deterministic for a fit.
     """
-    arch, prior = fit.architecture, fit.prior
+    arch, prior, target = context.architecture, context.prior, context.target
     latents = [latent.to(torch.float32) for latent in fit.latents]
     model = CodecModel(arch, fit.width, fit.height)
     values = prior.values(arch)
     model.load_state_dict(_within_reach(fit.parameters, values))
-    kernels = choose_kernels(fit.settings.kernels, torch.device("cpu"), threads)
+    kernels = context.kernels
     generator = torch.Generator().manual_seed(fit.settings.seed)
 
     def quantise(
@@ -58,7 +56,7 @@ def quantise_parameters(fit: Fit, target: Target, threads: int) -> QuantisedPara
         names = [spec.name for spec in specs]
         groups = _groups(specs, prior)
         part = DecoderCost(model, names, values, cost, scale)
-        choice = choose_integers(part, scale * curvature(names), groups)
+        choice = choose_integers(part, scale * curvature(names), groups, kernels)
         return _tensors(specs, choice), _exponents(groups, choice)
 
     entropy, picture = _parts(arch)

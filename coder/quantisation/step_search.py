@@ -21,6 +21,7 @@ from torch import Tensor
 
 from givre.bitstream.rangecoder import PARAMETER_MAX
 from givre.bitstream.side_information import N_EXPONENTS, GroupGuess, side_bits
+from givre.coder.fitting.fit_kernels import IntegerRounding
 from givre.coder.quantisation.integer_search import (
     Doubles,
     Integers,
@@ -92,25 +93,34 @@ class Choice:
     bits: float
 
 
-def choose_integers(cost: DecoderCost, curvature: Tensor, groups: Sequence[Group]) -> Choice:
+def choose_integers(
+    cost: DecoderCost, curvature: Tensor, groups: Sequence[Group], rounding: IntegerRounding
+) -> Choice:
     """Quantise the parameters that a cost depends on.
 
     Args:
         cost: of the differences from the prior; joined in the order of `groups`.
         curvature: (P, P), float64, of the cost in bits; Gauss-Newton will do.
         groups: their sizes add up to P.
+        rounding: what does the loops over parameters.
 
     Returns:
         The best choice found. Deterministic.
     """
-    return _Search(cost, curvature, groups).run()
+    return _Search(cost, curvature, groups, rounding).run()
 
 
 class _Search:
     """The quadratic model around the polished parameters, and the choices tried so far."""
 
-    def __init__(self, cost: DecoderCost, curvature: Tensor, groups: Sequence[Group]) -> None:
-        self._cost, self._groups = cost, groups
+    def __init__(
+        self,
+        cost: DecoderCost,
+        curvature: Tensor,
+        groups: Sequence[Group],
+        rounding: IntegerRounding,
+    ) -> None:
+        self._cost, self._groups, self._rounding = cost, groups, rounding
         self._index = np.repeat(np.arange(len(groups)), [group.size for group in groups])
         self._curvature = curvature + _LEAST_CURVATURE * torch.eye(len(curvature)).double()
         self._tried: dict[tuple[int, ...], Choice] = {}
@@ -208,10 +218,12 @@ class _Search:
         matrix, caution = self._curvature, _CAUTION / lattice.steps**2
         plain = lattice.nearest(self._values)
         tables = lattice.tables(plain)
-        integers = round_in_turn(matrix, caution + self._pull, self._values, lattice, tables)
+        integers = round_in_turn(
+            matrix, caution + self._pull, self._values, lattice, tables, self._rounding
+        )
         moved = integers * lattice.steps - self._values
         gradient = self._gradient + matrix.numpy() @ moved + caution * moved
-        integers = descend(matrix, caution, gradient, integers, lattice)
+        integers = descend(matrix, caution, gradient, integers, lattice, self._rounding)
         found = self._judged(exponents, lattice, integers)
         if found.bits > self._expected(lattice, plain):  # the model has led astray
             found = min(found, self._judged(exponents, lattice, plain), key=lambda c: c.bits)
@@ -231,7 +243,9 @@ class _Search:
         caution = _CAUTION / lattice.steps**2
         gradient = self._cost.gradient(best.integers * lattice.steps)
         for _ in range(_IMPROVING_STEPS):
-            integers = descend(self._curvature, caution, gradient, best.integers, lattice)
+            integers = descend(
+                self._curvature, caution, gradient, best.integers, lattice, self._rounding
+            )
             if (integers == best.integers).all():
                 break  # with more caution still less would move
             found = self._judged(best.exponents, lattice, integers)

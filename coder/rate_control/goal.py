@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import isfinite, log
 
+from givre.coder.fitting.choices import FitChoices
 from givre.coder.rate_control.lmbda_response import FitResponse, QualityResponse, RateResponse
 from givre.errors import UsageError
 
@@ -27,6 +28,15 @@ _PERFECT_DB = 120.0
 
 _LEAST_SHARE_FOR_LATENTS = 0.05
 """Part of the bits that are thought to be left for latents, however large all else is."""
+
+
+def goal_of(choices: FitChoices) -> Goal | None:
+    """The target among what was asked for, if there is one."""
+    for kind in ("bpp", "psnr", "size"):
+        value = getattr(choices, f"target_{kind}")
+        if value is not None:
+            return Goal(kind, value)
+    return None
 
 
 @dataclass(frozen=True)

@@ -4,15 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
-from numpy.typing import NDArray
-
-from givre.coder.fitting.checkpoint import architecture_for
-from givre.coder.fitting.overfit import nearest_start
+from givre.coder.fitting.context import FitContext, changed
 from givre.coder.fitting.prior_choice import PRIOR_LMBDAS, learned_at
-from givre.coder.fitting.schedule import Recipe
 from givre.coder.fitting.screen_content import comparable_lmbda
-from givre.coder.fitting.settings import FitSettings
+from givre.coder.fitting.starting_point import starting_evaluation
 from givre.coder.psnr import psnr_db
 from givre.coder.quantisation.rounds import expected_saving
 from givre.coder.rate_control.correction import Probe, first_lmbda, parameter_bits_guess
@@ -22,53 +17,49 @@ from givre.models.architecture import tensor_specs
 _HEADER_BITS = 190.0
 
 
-def starting_lmbda(
-    samples: NDArray[np.uint8], settings: FitSettings, goal: Goal, recipe: Recipe
-) -> float:
+def starting_lmbda(context: FitContext, asked: int | None, goal: Goal) -> float:
     """Lambda to begin with, from a look at where fits of several lambdas would begin.
 
-    To be called inside `fitting_threads`.
+    Args:
+        context: of a fit with any lambda.
+        asked: number of the prior that was asked for, None where it may be chosen.
+        goal: what the file shall meet.
     """
-    height, width, channels = samples.shape
-    pixels = height * width
+    samples, pixels = context.samples, context.pixels
     probes: list[Probe] = []
     tried: set[int] = set()
-    if channels == 3 and settings.prior != 0:
+    if samples.shape[2] == 3 and asked != 0:
         for lmbda in PRIOR_LMBDAS.values():
-            chosen, trainer = nearest_start(samples, replace(settings, lmbda=lmbda), recipe)
-            if not chosen.prior or chosen.prior in tried:
+            there = changed(context, replace(context.settings, lmbda=lmbda, prior=asked))
+            number = there.prior.number
+            if not number or number in tried:
                 continue
-            tried.add(chosen.prior)
-            found = trainer.evaluate()
-            other = other_bits(goal, chosen, samples)
-            excess = goal.excess(found.bpp * pixels, other, psnr_db(found.mse), pixels)
+            tried.add(number)
+            found = starting_evaluation(there)
+            excess = goal.excess(
+                found.bpp * pixels, other_bits(goal, there), psnr_db(found.mse), pixels
+            )
             # Fits from this prior end as photographs do at its own lambda.
-            suited = learned_at(chosen.prior) * lmbda / comparable_lmbda(samples, lmbda)
+            suited = learned_at(number) * lmbda / comparable_lmbda(samples, lmbda)
             probes.append(Probe(suited, excess, found.bpp))
     bpp = 8 * goal.value / pixels if goal.kind == "size" else goal.value
     return first_lmbda(goal, probes, bpp)
 
 
-def other_bits(
-    goal: Goal,
-    settings: FitSettings,
-    samples: NDArray[np.uint8],
-    parameter_bits: float | None = None,
-) -> float:
+def other_bits(goal: Goal, context: FitContext, parameter_bits: float | None = None) -> float:
     """Guess of the bits of header and parameters in the file that the goal asks for.
 
     What is saved by moving single latents at the end is taken off.
 
     Args:
         goal: what to meet.
-        settings: of the fit.
-        samples: the image, uint8 (H, W, C).
+        context: of the fit.
         parameter_bits: of the parameters, if more is known of them than the goal tells.
     """
-    height, width, channels = samples.shape
-    total = 8 * goal.value if goal.kind == "size" else goal.value * height * width
+    total = 8 * goal.value if goal.kind == "size" else goal.value * context.pixels
     if parameter_bits is None:
-        specs = tensor_specs(architecture_for(settings, width, height, channels))
+        specs = tensor_specs(context.architecture)
         parameter_bits = parameter_bits_guess(total, sum(spec.size for spec in specs))
     other = _HEADER_BITS + parameter_bits
-    return other - expected_saving(settings) * max(0.0, total - other)
+    saving = expected_saving(context.settings.steps, context.kernels)
+    return other - saving * max(0.0, total - other)

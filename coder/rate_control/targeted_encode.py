@@ -18,14 +18,17 @@ from torch import Tensor
 
 from givre.bitstream.parameters import QuantisedParameters
 from givre.coder.encoder import Encoded, check_collapse, write_fit
+from givre.coder.exact_backends import compiling_meanwhile
 from givre.coder.fitting.checkpoint import Fit, image_digest
-from givre.coder.fitting.normalisation import check_samples, make_target
-from givre.coder.fitting.overfit import fitting_threads, start_fit
+from givre.coder.fitting.context import FitContext, changed, fit_context, on_cpu
+from givre.coder.fitting.evaluation import Evaluation
+from givre.coder.fitting.overfit import prepare_kernels
 from givre.coder.fitting.progress import ProgressListener, ProgressTeller
 from givre.coder.fitting.schedule import Recipe, plan_step
 from givre.coder.fitting.settings import FitSettings
-from givre.coder.fitting.torch_context import torch_as_shipped
-from givre.coder.fitting.trainer import Evaluation, Trainer
+from givre.coder.fitting.starting_point import choose_start
+from givre.coder.fitting.torch_context import torch_as_shipped, torch_threads
+from givre.coder.fitting.trainer import Trainer
 from givre.coder.psnr import psnr_db
 from givre.coder.quantisation.rounds import move_latents, quantise_fit
 from givre.coder.rate_control.correction import CHECKS, REWINDS, Search, Steering, at_limit
@@ -108,14 +111,16 @@ def encode_to_goal(
         CollapseError: the fit diverged, or the file for a rate or a size is no better than a
             constant image although its lambda would allow more.
     """
-    check_samples(samples)
-    with fitting_threads(settings):
-        lmbda = starting_lmbda(samples, settings, goal, recipe)
+    context, asked = fit_context(samples, settings), settings.prior
+    with torch_threads(context.kernels.torch_threads), compiling_meanwhile(context.kernels.exact):
+        prepare_kernels(context, on_progress)
+        lmbda = starting_lmbda(context, asked, goal)
         earlier: list[Encoded] = []
         for _ in range(_MOST_FITS):
-            chosen, trainer = start_fit(samples, replace(settings, lmbda=lmbda), recipe)
+            nearest = changed(context, replace(settings, lmbda=lmbda))
+            chosen = choose_start(nearest, asked)
             _log.info("begins with lambda %.6f", lmbda)
-            pursuit = _Pursuit(trainer, chosen, samples, goal, recipe, on_progress, earlier)
+            pursuit = _Pursuit(chosen, goal, recipe, on_progress, earlier)
             found = pursuit.go()
             if found is not None:
                 if not goal.is_quality:  # a PSNR that was asked for is right, however low
@@ -133,9 +138,7 @@ class _Pursuit:
 
     def __init__(
         self,
-        trainer: Trainer,
-        settings: FitSettings,
-        samples: NDArray[np.uint8],
+        context: FitContext,
         goal: Goal,
         recipe: Recipe,
         on_progress: ProgressListener | None,
@@ -145,18 +148,17 @@ class _Pursuit:
         self._earlier_steps = found[-1].report.steps if found else 0
         earlier_seconds = found[-1].report.seconds if found else 0.0
         self._teller = ProgressTeller(on_progress, self._earlier_steps, earlier_seconds)
-        self._trainer, self._settings, self._samples = trainer, settings, samples
+        self._context, self._on_cpu = context, on_cpu(context)
+        self._trainer = Trainer(context, recipe)
         self._goal, self._recipe = goal, recipe
-        self._target = make_target(samples)
-        self._pixels: int = samples.shape[0] * samples.shape[1]
-        self._steps = settings.steps
+        self._pixels, self._steps = context.pixels, context.settings.steps
         self._steering = Steering(goal, self._steps)
-        self._offsets = _Offsets(other_bits(goal, settings, samples))
+        self._offsets = _Offsets(other_bits(goal, context))
         self._states: dict[float, dict[str, Tensor]] = {}
         self._done = 0
         self._planned = self._steps
         self._latest: Evaluation | None = None
-        self._quantised_at = trainer.lmbda
+        self._quantised_at = context.settings.lmbda
 
     def go(self) -> Encoded | None:
         """Fit, write, correct; None when the goal was not reached."""
@@ -212,7 +214,7 @@ class _Pursuit:
         before, share = self._trainer.lmbda, step / self._steps
         parameter_bits = self._trainer.parameter_bits()
         if share >= _PARAMETERS_KNOWN and parameter_bits is not None:
-            other = other_bits(self._goal, self._settings, self._samples, parameter_bits)
+            other = other_bits(self._goal, self._context, parameter_bits)
             self._offsets = _Offsets(other)
         self._trainer.lmbda = self._steering.next(before, self._excess(found), share, found.bpp)
         _log.debug(
@@ -223,7 +225,7 @@ class _Pursuit:
     def _quantise(self, networks: dict[str, Tensor]) -> QuantisedParameters:
         """Quantise the parameters for the present latents, and go on with the result."""
         fit = self._fit(networks, self._evaluate())
-        quantised, self._quantised_at = quantise_fit(fit, self._target), self._trainer.lmbda
+        quantised, self._quantised_at = quantise_fit(fit, self._on_cpu), self._trainer.lmbda
         self._trainer.set_networks(quantised.values(fit.architecture))
         return quantised
 
@@ -231,8 +233,8 @@ class _Pursuit:
         """Write the file of the present latents and return its excess."""
         found = self._evaluate()
         values = quantised.values(self._trainer.model.arch)
-        fit = move_latents(self._fit(networks, found), values, self._target)
-        encoded = write_fit(fit, self._samples, quantised)
+        fit = move_latents(self._fit(networks, found), values, self._on_cpu)
+        encoded = write_fit(fit, self._on_cpu, quantised)
         report = replace(encoded.report, seconds=self._teller.seconds())
         self._found.append(replace(encoded, report=report))
         self._offsets = _Offsets(
@@ -245,13 +247,14 @@ class _Pursuit:
         return self._excess(found)
 
     def _fit(self, networks: dict[str, Tensor], found: Evaluation) -> Fit:
-        height, width, channels = self._samples.shape
+        samples = self._context.samples
+        height, width, channels = samples.shape
         return Fit(
-            settings=replace(self._settings, lmbda=self._trainer.lmbda),
+            settings=replace(self._context.settings, lmbda=self._trainer.lmbda),
             width=width,
             height=height,
             channels=channels,
-            digest=image_digest(self._samples),
+            digest=image_digest(samples),
             parameters={name: p.cpu() for name, p in networks.items()},
             latents=self._trainer.symbols(),
             bpp=found.bpp,

@@ -11,19 +11,67 @@ from torch import Tensor
 from givre.models.codec_model import CodecModel
 from givre.models.compiled.buffers import Buffers
 from givre.models.compiled.pool import together
+from givre.models.fused.entropy.arm import arm_rate
 from givre.models.fused.entropy.rate import RateBackward, fused_rate
+from givre.models.fused.entropy.tasks import (
+    arm_tasks,
+    collect_tasks,
+    extract_features,
+    extract_features_backward,
+)
 from givre.models.fused.latents.latents import FusedLatents
+from givre.models.fused.latents.update import latent_pass
 from givre.models.fused.module_parameters import ParameterArrays, arrays_of, parameters_of
+from givre.models.fused.moves.attempts import count_all_bits, make_picture, try_moves
+from givre.models.fused.networks.integer_rounding import descend_rows, round_rows
+from givre.models.fused.networks.parameter_rate import difference_slope
+from givre.models.fused.networks.soap_bases import renew_bases
+from givre.models.fused.networks.soap_step import soap_step
 from givre.models.fused.synthesis.distortion import (
     error_backward,
     fused_distortion,
     fused_synthesis,
 )
 from givre.models.fused.synthesis.passes import SynthesisPasses
+from givre.models.fused.synthesis.pixel_network import pixel_backward, pixel_forward
+from givre.models.fused.synthesis.residual_adjoint import residual_backward
+from givre.models.fused.synthesis.residual_layers import (
+    error_gradient,
+    last_forward,
+    residual_forward,
+)
 from givre.models.fused.upsampling.dense import fused_dense
 from givre.models.fused.upsampling.passes import UpsamplingPasses
+from givre.models.fused.upsampling.stages import add_item_sums, stages_adjoint, stages_forward
 from givre.models.geometry import Grid
 from givre.models.latents import ProxySettings, hard_latents
+
+STEP_KERNELS = (
+    stages_adjoint,
+    stages_forward,
+    arm_tasks,
+    pixel_backward,
+    soap_step,
+    residual_backward,
+    renew_bases,
+    pixel_forward,
+    arm_rate,
+    latent_pass,
+    collect_tasks,
+    last_forward,
+    residual_forward,
+    extract_features,
+    extract_features_backward,
+    round_rows,
+    descend_rows,
+    difference_slope,
+    add_item_sums,
+    error_gradient,
+)
+"""What every fit calls, up to the quantised parameters; what compiles longest comes first."""
+
+MOVE_KERNELS = (try_moves, make_picture, count_all_bits)
+"""What moving single latents calls besides."""
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from givre.models.exact.compiled.upsampling import (
     preconcat_taps,
     transposed_taps,
 )
+from givre.models.exact.compiled.waves import decode_waves, enter_wave, fill_and_predict
 from givre.models.geometry import Grid
 
 _INDICES = np.arange(float(N_SCALES))
@@ -27,6 +28,13 @@ _INDICES = np.arange(float(N_SCALES))
 def _plain(values: Doubles) -> Doubles:
     """The array as kernels take it, float64, contiguous and writable; a copy if it is not."""
     return np.require(values, np.float64, ["C", "W"])
+
+
+DECODING_KERNELS = (synthesise_rows, decode_waves, concatenate_rows, mix_features)
+"""What decoding calls; what takes longest to compile comes first."""
+
+ENCODING_KERNELS = (fill_and_predict, enter_wave)
+"""What writing latents calls besides."""
 
 
 class CompiledBackend:

@@ -15,10 +15,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from givre.models.compiled.kernel import kernel, kernel_part
-from givre.models.compiled.types import Floats, Floats1, Words, Words1
+from givre.models.compiled.kernel import kernel_part
+from givre.models.compiled.types import Floats, Words
 from givre.models.compiled.vector_math import cos_turns, log2, sin_turns
-from givre.models.noise import NOISE_BLOCK, noise_key
+from givre.models.noise import NOISE_BLOCK
 
 _BLOCK = NOISE_BLOCK
 _PAIRS = NOISE_BLOCK // 2
@@ -70,30 +70,3 @@ def fill_normal(key: Words, block: int, out: Floats) -> None:
         radius = np.sqrt(max(_MINUS_TWO_LN_2 * log2(uniform), _ZERO))
         out[p] = radius * cos_turns(turns)
         second_half[p] = radius * sin_turns(turns)
-
-
-@kernel(fastmath=_CONTRACT)
-def _fill_grid(key: Words1, out: Floats1) -> None:
-    values = np.empty(_BLOCK, np.float32)
-    for block in range((len(out) + _BLOCK - 1) // _BLOCK):
-        fill_normal(key, block, values)
-        part = out[block * _BLOCK : (block + 1) * _BLOCK]
-        for p in range(len(part)):
-            part[p] = values[p]
-
-
-def normal_noise(seed: int, step: int, grid: int, n: int) -> Floats:
-    """The noise that `FusedLatents` adds, before it is scaled.
-
-    Args:
-        seed: of the fit.
-        step: of the fit.
-        grid: index of the grid.
-        n: latents in the grid.
-
-    Returns:
-        (n,), in row order.
-    """
-    out = np.empty(n, np.float32)
-    _fill_grid(np.array(noise_key(seed, step, grid), np.uint32), out)
-    return out

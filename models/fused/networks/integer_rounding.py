@@ -15,38 +15,16 @@ Descent changes the one integer that gains most, with g the gradient and a chang
 
     change of cost = (g_i + H_ii m / 2) m + bits(q_i + dq) - bits(q_i)
 
-The loops are short but serial; see `coder.quantisation.integer_search`, whose part they are.
+The loops are short but serial. The same in NumPy is in `givre.models.integer_rounding`.
 """
 
 from __future__ import annotations
-
-from typing import NamedTuple
 
 import numpy as np
 
 from givre.models.compiled.kernel import kernel
 from givre.models.compiled.types import Doubles1, Doubles2, Integers1, StridedDoubles2
-
-_REACH = 2
-"""Integers on either side of the nearest one that are weighed against their bits; and 0."""
-
-
-class Choices(NamedTuple):
-    """What P parameters may be, and what that takes.
-
-    Attributes:
-        steps: (P,), of the integers.
-        bits: (n_groups, 2 M + 1), of the integers from -M to M in each group.
-        groups: (P,), of each parameter.
-        low: (P,), smallest integer allowed, at least -M and at most 0.
-        high: (P,), largest integer allowed, from 0 to M.
-    """
-
-    steps: Doubles1
-    bits: Doubles2
-    groups: Integers1
-    low: Integers1
-    high: Integers1
+from givre.models.integer_rounding import REACH, Choices
 
 
 @kernel()
@@ -71,8 +49,8 @@ def round_rows(factor: Doubles2, values: Doubles1, choices: Choices, integers: I
         wanted = values[place] - pulled / weight
         centre = min(max(np.rint(wanted / step), float(low[place])), float(high[place]))
         best, least = np.int64(0), np.inf
-        for offset in range(-_REACH, _REACH + 2):
-            near = np.int64(centre) + offset if offset <= _REACH else np.int64(0)
+        for offset in range(-REACH, REACH + 2):
+            near = np.int64(centre) + offset if offset <= REACH else np.int64(0)
             candidate = min(max(near, low[place]), high[place])
             off = (candidate * step - wanted) * weight
             cost = 0.5 * off * off + bits[group, zero + candidate]

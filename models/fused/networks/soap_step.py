@@ -34,19 +34,17 @@ from givre.models.fused.networks.soap_table import (
     SoapConstants,
 )
 
-CLIP_EPSILON = 1e-6
-"""Added to the norm of a gradient before it is clipped, as in torch's `clip_grad_norm_`."""
 _ZERO = np.float32(0)
 _ONE = np.float32(1)
 
 
 @kernel_part(fastmath=FLAGS)
-def clip_factor(gradients: Floats, largest: float) -> float:
+def clip_factor(gradients: Floats, largest: float, epsilon: float) -> float:
     """Factor at most 1 that brings the norm of a gradient down to `largest`; NaN stays NaN."""
     total = 0.0
     for i in range(gradients.shape[0]):
         total += np.float64(gradients[i]) * np.float64(gradients[i])
-    factor = largest / (np.sqrt(total) + CLIP_EPSILON)
+    factor = largest / (np.sqrt(total) + epsilon)
     return 1.0 if factor > 1.0 else factor
 
 
@@ -160,7 +158,7 @@ def soap_step(
     decay, size = np.float32(constants.decay), np.float32(constants.size)
     mean_share, square_share = np.float32(constants.mean_share), np.float32(constants.square_share)
     factor_share, epsilon = np.float32(constants.factor_share), np.float32(constants.epsilon)
-    factor = np.float32(clip_factor(gradients, constants.clip_norm))
+    factor = np.float32(clip_factor(gradients, constants.clip_norm, constants.clip_epsilon))
     for i in range(gradients.shape[0]):
         gradients[i] *= factor
     for t in range(table.shape[0]):

@@ -21,6 +21,7 @@ class SoapConstants(NamedTuple):
 
     Attributes:
         clip_norm: the norm to which a larger gradient is scaled down.
+        clip_epsilon: added to the norm of a gradient before it is clipped.
         decay: factor of the parameters, 1 less the learning rate times the weight decay.
         size: of the step.
         mean_share: of a new gradient in its running mean.
@@ -30,6 +31,7 @@ class SoapConstants(NamedTuple):
     """
 
     clip_norm: float
+    clip_epsilon: float
     decay: float
     size: float
     mean_share: float

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from givre.coder.fitting.choices import FitChoices, continued_settings, new_settings
-from givre.coder.fitting.settings import EFFORT_STEPS, FitSettings, lmbda_for_quality
+from givre.coder.fitting.setting_table import EFFORT_STEPS
+from givre.coder.fitting.settings import FitSettings, lmbda_for_quality
 from givre.errors import UsageError
 
 

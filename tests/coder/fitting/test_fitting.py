@@ -13,8 +13,8 @@ from torch import Tensor
 
 from givre.coder.fitting.overfit import start_fit
 from givre.coder.fitting.schedule import Recipe, gain_for_lmbda, plan_step
+from givre.coder.fitting.setting_table import EFFORT_STEPS
 from givre.coder.fitting.settings import (
-    EFFORT_STEPS,
     LMBDA_BEST,
     LMBDA_WORST,
     FitSettings,

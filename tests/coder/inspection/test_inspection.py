@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from places import CONFORMANCE
+from torch_backend import TorchBackend
 
 import givre
 from givre.bitstream.container import unpack
@@ -28,7 +29,6 @@ from givre.coder.inspection.learned_filters import InspectedStage, classical_ker
 from givre.coder.inspection.plots import filters_figure, latents_figure, reduced
 from givre.errors import CorruptError, LimitError, OutputError, UsageError
 from givre.models.exact.numpy_backend import NumpyBackend, preconcat_pass
-from givre.models.exact.torch_backend import TorchBackend
 from givre.models.exact.wavefront import waves
 from givre.models.geometry import wavefront_step
 from givre.scripts.main import main

@@ -17,6 +17,7 @@ from exact_cases import (
     random_latents,
     random_parameters,
 )
+from torch_backend import TorchBackend
 
 from givre.bitstream.parameters import QuantisedParameters
 from givre.coder.decoder import grid_predictor, reconstruct
@@ -25,7 +26,6 @@ from givre.models.codec_model import CodecModel
 from givre.models.exact.arithmetic import max_sum_bits
 from givre.models.exact.compiled.backend import CompiledBackend
 from givre.models.exact.numpy_backend import NumpyBackend, to_grid
-from givre.models.exact.torch_backend import TorchBackend
 from givre.models.geometry import context_offsets, grids
 
 SIZES = [(1, 1), (7, 1), (1, 5), (5, 3), (17, 33), (65, 30)]

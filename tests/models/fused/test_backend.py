@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from compiled_noise import normal_noise as compiled_noise
 from numpy.typing import NDArray
 
 from givre.coder.encoder import encode_samples
@@ -19,7 +20,6 @@ from givre.coder.fitting.schedule import Recipe, plan_step
 from givre.coder.fitting.settings import FitSettings
 from givre.coder.fitting.trainer import Trainer
 from givre.errors import UsageError
-from givre.models.fused.latents.noise import normal_noise as compiled_noise
 from givre.models.noise import normal_noise
 from givre.models.synthesis import distortion
 

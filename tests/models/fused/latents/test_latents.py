@@ -7,10 +7,10 @@ from math import cos, log, sin, sqrt, tanh, tau
 import numpy as np
 import pytest
 import torch
+from compiled_noise import normal_noise
 from torch import Tensor
 
 from givre.models.fused.latents.latents import FusedLatents
-from givre.models.fused.latents.noise import normal_noise
 from givre.models.latents import ADAM_BETAS, ADAM_EPS, ProxySettings, hard_latents
 from givre.models.noise import CYCLE
 from givre.models.proxy import noisy_soft_round

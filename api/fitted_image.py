@@ -1,0 +1,38 @@
+"""What `givre.overfit` returns. Importing this module loads torch."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+from givre.coder.encoder import Encoded, encode_fit
+from givre.coder.fitting.checkpoint import Fit
+
+
+class FittedImage(Fit):
+    """A fit, and the file that it can become; its attributes are those of `Fit`."""
+
+    @classmethod
+    def of(cls, fit: Fit) -> FittedImage:
+        """The same fit with these methods."""
+        return cls(**{field.name: getattr(fit, field.name) for field in fields(fit)})
+
+    def encode(self, samples: NDArray[np.uint8] | None = None) -> Encoded:
+        """The coded file with its report; see `givre.coder.encoder.encode_fit`.
+
+        Args:
+            samples: the image that was fitted, uint8 (H, W, C); only a fit that was loaded from a
+                checkpoint needs it.
+
+        Raises:
+            UsageError: the fit was loaded from a checkpoint and the image is not given.
+            CheckpointError: it is not the image that was fitted.
+            CollapseError: the result is no better than a constant image although it should be.
+        """
+        return encode_fit(self, samples)
+
+    def to_bytes(self, samples: NDArray[np.uint8] | None = None) -> bytes:
+        """The coded file, after it was decoded and checked; see `encode`."""
+        return self.encode(samples).data

@@ -1,0 +1,104 @@
+"""Everything about a fit that stays the same while it goes on, made once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from givre.bitstream.priors import Prior
+from givre.coder.fitting.fit_kernels import FitKernels, choose_kernels
+from givre.coder.fitting.normalisation import Target, make_target
+from givre.coder.fitting.prior_choice import prior_for
+from givre.coder.fitting.screen_content import comparable_lmbda
+from givre.coder.fitting.settings import FitSettings, architecture_for, resolve_threads
+from givre.errors import UsageError
+from givre.models.architecture import Architecture
+
+
+@dataclass(frozen=True)
+class FitContext:
+    """An image and what it is fitted with.
+
+    Attributes:
+        samples: the image, uint8 (H, W, C).
+        target: the same as a fit wants it, on the device of the fit.
+        settings: what was asked for; `settings.prior` is the number of `prior`.
+        architecture: of the decoder.
+        prior: what the decoder starts from and is coded against.
+        kernels: what computes.
+    """
+
+    samples: NDArray[np.uint8]
+    target: Target
+    settings: FitSettings
+    architecture: Architecture
+    prior: Prior
+    kernels: FitKernels
+
+    @property
+    def pixels(self) -> int:
+        """Pixels of the image."""
+        height, width, _ = self.samples.shape
+        return int(height * width)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the image, in pixels."""
+        return self.samples.shape[1], self.samples.shape[0]
+
+
+def fit_context(samples: NDArray[np.uint8], settings: FitSettings) -> FitContext:
+    """The context of a fit from the prior asked for, or else from the one nearest in lambda.
+
+    Args:
+        samples: uint8 (H, W, C), 1 to 4 channels.
+        settings: what was asked for.
+
+    Raises:
+        ImageError: the samples are of a kind that the codec does not take.
+        UsageError: the device, the prior or the kernels do not exist, or the kernels do not run on
+            the device.
+    """
+    target = make_target(samples).to(_device(settings.device))
+    device, threads = target.normalised.device, resolve_threads(settings.threads)
+    kernels = choose_kernels(settings.kernels, device, threads)
+    height, width, channels = samples.shape
+    arch = architecture_for(settings, width, height, channels)
+    prior = _prior(samples, settings, arch)
+    # A later version may choose another one; this fit is coded against this one for good.
+    settings = replace(settings, prior=prior.number)
+    return FitContext(samples, target, settings, arch, prior, kernels)
+
+
+def changed(context: FitContext, settings: FitSettings) -> FitContext:
+    """The same with another lambda or another prior; None asks for the nearest one again."""
+    prior = _prior(context.samples, settings, context.architecture)
+    settings = replace(settings, prior=prior.number)
+    return replace(context, settings=settings, prior=prior)
+
+
+def on_cpu(context: FitContext) -> FitContext:
+    """The same on the CPU, where what follows a fit is done."""
+    if context.target.normalised.device.type == "cpu":
+        return context
+    cpu, threads = torch.device("cpu"), resolve_threads(context.settings.threads)
+    kernels = choose_kernels(context.settings.kernels, cpu, threads)
+    return replace(context, target=context.target.to(cpu), kernels=kernels)
+
+
+def _prior(samples: NDArray[np.uint8], settings: FitSettings, arch: Architecture) -> Prior:
+    like = replace(settings, lmbda=comparable_lmbda(samples, settings.lmbda))
+    return prior_for(like, arch, samples.shape[0] * samples.shape[1])
+
+
+def _device(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise UsageError(f"device {name!r} cannot be used ({reason}); try cpu") from error
+    return device

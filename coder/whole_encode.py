@@ -1,0 +1,105 @@
+"""The whole way from samples and wishes to a fit or a file, for Python and the command line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from givre.coder.encoder import Encoded, context_of, encode_in
+from givre.coder.exact_backends import compiling_meanwhile
+from givre.coder.files.images import Samples
+from givre.coder.fitting.checkpoint import Fit
+from givre.coder.fitting.choices import FitChoices, continued_settings, new_settings
+from givre.coder.fitting.context import FitContext, fit_context
+from givre.coder.fitting.overfit import overfit_in
+from givre.coder.fitting.progress import ProgressListener
+from givre.coder.fitting.settings import FitSettings
+from givre.coder.rate_control.goal import goal_of
+from givre.coder.rate_control.targeted_encode import encode_to_goal
+from givre.errors import UsageError
+
+
+@dataclass(frozen=True)
+class EncodeJob:
+    """What is asked for.
+
+    Attributes:
+        choices: quality, effort and the like.
+        checkpoint: a file that is kept up to date while the fit goes on.
+        resume: a fit of the image that is carried on.
+        on_progress: called a few times a second.
+    """
+
+    choices: FitChoices
+    checkpoint: Path | None = None
+    resume: Fit | None = None
+    on_progress: ProgressListener | None = None
+
+    def settings(self) -> FitSettings:
+        """Settings of the fit.
+
+        Raises:
+            UsageError: a choice is out of range, or contradicts the fit to resume.
+        """
+        if self.resume is None:
+            return new_settings(self.choices)
+        return continued_settings(self.choices, self.resume.settings, self.resume.steps)
+
+
+def encode_whole(samples: Samples, job: EncodeJob) -> Encoded:
+    """Fit an image and write its file.
+
+    Args:
+        samples: uint8 (H, W, C).
+        job: what is asked for.
+
+    Raises:
+        GivreError: for the reasons that `fit_whole` and `encode_in` name; TargetError where a
+            target is out of reach.
+    """
+    goal = goal_of(job.choices)
+    if goal is None:
+        context = _context(samples, job)
+        with compiling_meanwhile(context.kernels.exact):
+            fit = _fit(context, job)
+            return encode_in(fit, context_of(fit, context))
+    if job.resume is not None or job.checkpoint is not None:
+        raise UsageError("a fit with a target keeps no checkpoint and carries no fit on")
+    return encode_to_goal(samples, job.settings(), goal, on_progress=job.on_progress)
+
+
+def fit_whole(samples: Samples, job: EncodeJob) -> Fit:
+    """Fit an image, or carry a fit on.
+
+    Args:
+        samples: uint8 (H, W, C).
+        job: what is asked for, without a target.
+
+    Returns:
+        The fit; the one to resume itself, if it has all its steps.
+
+    Raises:
+        UsageError: a choice is out of range, or contradicts the fit to resume.
+        CheckpointError: the fit to resume belongs to another image.
+    """
+    if job.choices.has_target:
+        raise UsageError("a fit without a file has no target, ask for a quality or a lambda")
+    return _fit(_context(samples, job), job)
+
+
+def _context(samples: Samples, job: EncodeJob) -> FitContext:
+    if job.resume is not None:
+        job.resume.check_image(samples)
+    return fit_context(samples, job.settings())
+
+
+def _fit(context: FitContext, job: EncodeJob) -> Fit:
+    if job.resume is not None and job.resume.steps >= context.settings.steps:
+        return job.resume
+    return overfit_in(
+        context,
+        job.settings().prior,
+        on_progress=job.on_progress,
+        checkpoint=job.checkpoint,
+        resume=job.resume,
+    )
