@@ -17,7 +17,7 @@ import math
 
 import numpy as np
 
-from givre.models.compiled.kernel import kernel, kernel_part
+from givre.models.compiled.kernel import kernel_part
 from givre.models.compiled.types import Doubles1, LongWords1, Symbols1, Words1
 from givre.models.geometry import LATENT_MAX, LATENT_MIN
 
