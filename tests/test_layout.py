@@ -34,6 +34,7 @@ TORCH_FREE_MODULES = (
     "givre.models.filters.interpolation",
 )
 MAX_LINES = 320
+MAX_POSITIONAL = 8
 
 
 def sources(*folders: str) -> list[Path]:
@@ -123,6 +124,20 @@ def test_modules_are_described_and_short(path: Path) -> None:
     source = path.read_text(encoding="utf-8")
     assert ast.get_docstring(ast.parse(source)), "the module has no docstring"
     assert len(source.splitlines()) <= MAX_LINES
+
+
+def positional(function: ast.FunctionDef) -> list[str]:
+    """Names of the arguments that may be given by their place, without self and cls."""
+    names = [a.arg for a in (*function.args.posonlyargs, *function.args.args)]
+    return names[1:] if names[:1] in (["self"], ["cls"]) else names
+
+
+@pytest.mark.parametrize("path", PACKAGE_SOURCES, ids=relative)
+def test_no_function_takes_many_arguments_by_their_place(path: Path) -> None:
+    """Arguments by keyword only do not count: they cannot be mistaken for each other."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef):
+            assert len(positional(node)) <= MAX_POSITIONAL, f"{node.name}: line {node.lineno}"
 
 
 def test_importing_everything_takes_no_bare_name(tmp_path: Path) -> None:

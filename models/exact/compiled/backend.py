@@ -10,10 +10,19 @@ from numpy.typing import NDArray
 from givre.models.architecture import Architecture
 from givre.models.compiled.types import Doubles
 from givre.models.exact.arithmetic import N_SCALES
-from givre.models.exact.compiled.arm import arm_contexts, arm_scratch, mix_features, pack_arm
+from givre.models.exact.compiled.arm import (
+    GRID_SHIFT,
+    GRID_START,
+    GRID_WIDTH,
+    Predictions,
+    arm_contexts,
+    arm_scratch,
+    mix_features,
+    pack_arm,
+)
 from givre.models.exact.compiled.blocks import padded_matrix, padded_vector
 from givre.models.exact.compiled.predictor import CompiledWavePredictor
-from givre.models.exact.compiled.synthesis import pack_synthesis, synthesise_rows
+from givre.models.exact.compiled.synthesis import Output, pack_synthesis, synthesise_rows
 from givre.models.exact.compiled.upsampling import (
     concatenate_rows,
     preconcat_taps,
@@ -59,33 +68,26 @@ class CompiledBackend:
 
     def features(self, grids: Sequence[Grid], latents: Sequence[Doubles], level: int) -> Doubles:
         """Inter-feature contexts (F, ceil(H/2), ceil(W/2)); see `NumpyBackend.features`."""
-        geometry, start = [], 0
-        for grid in grids:
-            geometry.append((start, grid.width, grid.level - level - 1))
+        geometry, start = np.empty((len(grids), 3), np.int64), 0
+        for row, grid in zip(geometry, grids, strict=True):
+            row[GRID_START], row[GRID_WIDTH] = start, grid.width
+            row[GRID_SHIFT] = grid.level - level - 1
             start += grid.size
         out = np.empty((self._arch.n_features, grids[0].height, grids[0].width))
         mix_features(
             padded_matrix(self._p[f"ifce.{level}.weight"]),
             padded_vector(self._p[f"ifce.{level}.bias"]),
             np.concatenate([latent.reshape(-1) for latent in latents]),
-            np.array(geometry),
+            geometry,
             out,
         )
         return out
 
     def arm(self, context: Doubles) -> tuple[Doubles, NDArray[np.int64]]:
         """Mean and scale index, (n,) each, from contexts (n, D)."""
-        mean, scale = np.empty(len(context)), np.empty(len(context))
-        arm_contexts(
-            self._arm,
-            self._arch.n_arm_hidden,
-            arm_scratch(self._arch),
-            _plain(context),
-            _INDICES,
-            mean,
-            scale,
-        )
-        return mean, scale.astype(np.int64)
+        found = Predictions(_INDICES, np.empty(len(context)), np.empty(len(context)))
+        arm_contexts(self._arm, _plain(context), arm_scratch(self._arch), found)
+        return found.mean, found.scale.astype(np.int64)
 
     def stack(self, main: Sequence[Doubles]) -> Doubles:
         """Channels 1 .. L - 1 of the dense representation; see `NumpyBackend.stack`."""
@@ -110,17 +112,8 @@ class CompiledBackend:
         channels = self._arch.n_channels
         normalised = np.empty((channels, last - first, finest.shape[1]))
         zeros, nothing = np.zeros(channels), np.empty((0, 0, 0), np.uint8)
-        synthesise_rows(
-            _plain(finest),
-            _plain(stack),
-            self._synthesis,
-            first,
-            last,
-            zeros,
-            zeros,
-            normalised,
-            nothing,
-        )
+        output = Output(zeros, zeros, normalised, nothing)
+        synthesise_rows(_plain(finest), _plain(stack), self._synthesis, first, last, output)
         return normalised
 
     def samples_rows(
@@ -138,15 +131,6 @@ class CompiledBackend:
         """
         samples = np.empty((last - first, finest.shape[1], self._arch.n_channels), np.uint8)
         nothing = np.empty((0, 0, 0))
-        synthesise_rows(
-            _plain(finest),
-            _plain(stack),
-            self._synthesis,
-            first,
-            last,
-            _plain(low),
-            _plain(span),
-            nothing,
-            samples,
-        )
+        output = Output(_plain(low), _plain(span), nothing, samples)
+        synthesise_rows(_plain(finest), _plain(stack), self._synthesis, first, last, output)
         return samples

@@ -1,7 +1,9 @@
 """Matrix products of exact decoding on blocks of pixels, stored as [feature][pixel].
 
-All numbers lie on the grids of `givre.models.exact.arithmetic`, so no sum is ever rounded: the
-compiler may reorder and fuse at will, and NaN, infinities and the sign of zero do not matter.
+A layer is R(W x + b), and at least 0 where a ReLU follows; R(v) = floor(2^16 v + 1/2) / 2^16 brings
+numbers back to the grid of activations and clamps them. All numbers lie on the grids of
+`givre.models.exact.arithmetic`, so no sum is ever rounded: the compiler may reorder and fuse at
+will, and NaN, infinities and the sign of zero do not matter.
 """
 
 from __future__ import annotations

@@ -11,8 +11,9 @@ from givre.errors import CorruptError
 from givre.models.architecture import Architecture
 from givre.models.compiled.types import Doubles
 from givre.models.exact.arithmetic import N_SCALES
-from givre.models.exact.compiled.arm import arm_scratch
+from givre.models.exact.compiled.arm import PackedArm, Predictions, arm_scratch
 from givre.models.exact.compiled.waves import (
+    WaveState,
     decode_waves,
     empty_ring,
     enter_wave,
@@ -32,7 +33,7 @@ class CompiledWavePredictor:
     Waves must be predicted and filled in the order of `waves`.
 
     Args:
-        packed: the ARM's parameters, of `exact_arm.pack_arm`.
+        arm: its parameters.
         arch: for the context's shape.
         height: rows of the grid.
         width: columns of the grid.
@@ -41,7 +42,7 @@ class CompiledWavePredictor:
 
     def __init__(
         self,
-        packed: Doubles,
+        arm: PackedArm,
         arch: Architecture,
         height: int,
         width: int,
@@ -49,19 +50,16 @@ class CompiledWavePredictor:
     ) -> None:
         self._shape = (height, width)
         self._step = wavefront_step(arch.n_spatial)
-        self._geometry = wave_geometry(arch, height, width)
-        self._ring = empty_ring(height)
-        self._grid = np.zeros((height, width), np.int8)
+        self._arm = arm
         self._mean, self._scale = np.empty(height), np.empty(height)
         if features is None:
             features = np.empty((arch.n_features, 0, 0))
-        self._state = (
-            packed,
-            self._geometry,
-            np.require(features, np.float64, ["C", "W"]),
-            self._ring,
-            self._grid,
-            arm_scratch(arch),
+        self._state = WaveState(
+            geometry=wave_geometry(arch, height, width),
+            features=np.require(features, np.float64, ["C", "W"]),
+            ring=empty_ring(height),
+            grid=np.zeros((height, width), np.int8),
+            scratch=arm_scratch(arch),
         )
         self._symbols, self._filled = _NO_SYMBOLS, 0
 
@@ -83,15 +81,14 @@ class CompiledWavePredictor:
         """
         self._enter()
         scales = np.array(source.scales)  # kernels take writable arrays only
-        mean, scale = self._mean, self._scale
-        if not decode_waves(*self._state, scales, mean, scale, source.words, source.state):
+        found = Predictions(scales, self._mean, self._scale)
+        if not decode_waves(self._arm, self._state, found, source.words, source.state):
             raise CorruptError("a coded section holds data that no encoder writes")
 
     def predict(self, t: int, first: int, last: int) -> tuple[Doubles, NDArray[np.int64]]:
         """Mean and scale index of each latent of a wave."""
-        n = fill_and_predict(
-            *self._state, _INDICES, self._mean, self._scale, self._symbols, self._filled, t
-        )
+        found = Predictions(_INDICES, self._mean, self._scale)
+        n = fill_and_predict(self._arm, self._state, found, self._symbols, self._filled, t)
         self._symbols = _NO_SYMBOLS
         return self._mean[:n].copy(), self._scale[:n].astype(np.int64)
 
@@ -103,9 +100,9 @@ class CompiledWavePredictor:
     def grid(self) -> Doubles:
         """The latents filled in so far, (H, W); zero elsewhere."""
         self._enter()
-        return self._grid.astype(np.float64)
+        return self._state.grid.astype(np.float64)
 
     def _enter(self) -> None:
         if len(self._symbols):
-            enter_wave(self._geometry, self._ring, self._grid, self._symbols, self._filled)
+            enter_wave(self._state, self._symbols, self._filled)
         self._symbols = _NO_SYMBOLS

@@ -1,7 +1,14 @@
 """Range decoding of latents with Laplace models: section 4 of `docs/FORMAT.md` in a kernel.
 
 It reads the messages of the coder of constriction (Bamler, "Understanding entropy coding with
-asymmetric numeral systems", 2022) and shares no code with it.
+asymmetric numeral systems", 2022, arXiv:2201.01741) and shares no code with it. The range coder is
+that of Martin ("Range encoding", 1979). With F the cumulative distribution of Laplace(mean, scale):
+
+    C(k) = floor(FREE F(k - 1/2)) + k - LATENT_MIN,   but 0 and 2^24 at the ends
+    symbol = the k with C(k) <= offset // unit < C(k + 1),   unit = width // 2^24
+    offset = offset - unit C(k),   width = unit (C(k + 1) - C(k))
+
+Where the width falls below 2^32, the next word of 32 bits moves in from below.
 """
 
 from __future__ import annotations
@@ -15,6 +22,9 @@ from givre.models.compiled.types import Doubles1, LongWords1, Symbols1, Words1
 from givre.models.geometry import LATENT_MAX, LATENT_MIN
 
 TOTAL = 1 << 24
+_OFFSET, _WIDTH, _PLACE = range(3)
+"""Numbers of the decoder's state: offset in the interval, its width, index of the next word."""
+
 FREE = TOTAL - (LATENT_MAX - LATENT_MIN + 1)
 
 
@@ -59,7 +69,7 @@ def decode_symbols(
 
     Words after the last are zero.
     """
-    offset, width, place = state[0], state[1], state[2]
+    offset, width, place = state[_OFFSET], state[_WIDTH], state[_PLACE]
     for k in range(n):
         unit = width >> np.uint64(24)
         target = np.int64(offset // unit)
@@ -89,5 +99,5 @@ def decode_symbols(
                 offset |= np.uint64(words[place])
             place += np.uint64(1)
         symbols[k] = symbol
-    state[0], state[1], state[2] = offset, width, place
+    state[_OFFSET], state[_WIDTH], state[_PLACE] = offset, width, place
     return True

@@ -1,5 +1,12 @@
 """Exact synthesis from latents to samples, in tiles that stay in the processor's cache.
 
+With x the dense representation of a pixel and R(v) the nearest multiple of 2^-16, as `on_grid` has
+it (the layers are those of `givre.models.fused.synthesis`, `docs/FORMAT.md` has their ranges):
+
+    a = max(R(H x + b_H), 0),   t_0 = R(W a + b),   s = S x
+    t_i = R(t_(i-1) + W_i * t_(i-1) + b_i), and at least 0 but for the last i
+    normalised = R(t_N + s),   sample = low + floor(span clamp(normalised, 0, 1) + 1/2)
+
 A tile is a piece of a band of rows, with as many rows and columns around it as the residual
 layers reach. Whatever the size of the image, a tile takes less than 4 MB.
 """
@@ -7,6 +14,7 @@ layers reach. Whatever the size of the image, a tile takes less than 4 MB.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 
@@ -30,9 +38,66 @@ from givre.models.exact.compiled.upsampling import (
     transposed_taps,
 )
 
-SynthesisParameters = tuple[
-    Doubles2, Doubles1, Doubles1, Doubles1, Doubles1, Doubles1, Doubles1, Doubles1, Doubles1
-]
+
+class SynthesisParameters(NamedTuple):
+    """Last stage of the upsampling, then the layers, all padded.
+
+    Attributes:
+        transposed: of `transposed_taps`.
+        preconcat: of `preconcat_taps`.
+        hidden: padded matrix (J, L), flat.
+        hidden_bias: padded (J,).
+        output: padded matrix (4, J), flat.
+        output_bias: padded (4,).
+        stabiliser: padded matrix (4, L), flat.
+        no_bias: (4,) zeros.
+        residual: for each layer its weights (C, C, 9) and its bias (C,), flat.
+    """
+
+    transposed: Doubles2
+    preconcat: Doubles1
+    hidden: Doubles1
+    hidden_bias: Doubles1
+    output: Doubles1
+    output_bias: Doubles1
+    stabiliser: Doubles1
+    no_bias: Doubles1
+    residual: Doubles1
+
+
+class Output(NamedTuple):
+    """What is asked for of n rows; what is not wanted is empty.
+
+    Attributes:
+        low: (C,), lowest sample of each channel.
+        span: (C,), highest sample less the lowest.
+        normalised: (C, n, W), gets the normalised samples, not clamped.
+        samples: (n, W, C), gets the samples.
+    """
+
+    low: Doubles1
+    span: Doubles1
+    normalised: Doubles3
+    samples: Samples3
+
+
+class RowMemory(NamedTuple):
+    """Memory for a row of a tile.
+
+    Attributes:
+        scratch: for the upsampling's filters.
+        line: of numbers.
+        dense: blocks of the row's representation, one after the other; padding stays zero.
+        hidden: a block of the hidden layer.
+        out: a block of the outputs.
+    """
+
+    scratch: Doubles1
+    line: Doubles1
+    dense: Doubles1
+    hidden: Doubles1
+    out: Doubles1
+
 
 TILE_ROWS = 64
 TILE_COLUMNS = 240
@@ -44,7 +109,7 @@ PLANE = (TILE_ROWS + 8) * PITCH
 
 
 def pack_synthesis(arch: Architecture, parameters: Mapping[str, Doubles]) -> SynthesisParameters:
-    """What `synthesise_rows` takes: last upsampling stage, then the layers, all padded."""
+    """Pack the parameters of the synthesis, from all parameters by name."""
     stage = arch.n_levels - 2
     residual = [
         np.concatenate(
@@ -55,7 +120,7 @@ def pack_synthesis(arch: Architecture, parameters: Mapping[str, Doubles]) -> Syn
         )
         for i in range(arch.n_residual)
     ]
-    return (
+    return SynthesisParameters(
         transposed_taps(parameters[f"upsampling.transposed.{stage}.weight"]),
         preconcat_taps(parameters[f"upsampling.preconcat.{stage}.weight"]),
         padded_matrix(parameters["synthesis.hidden.weight"][:, :, 0, 0]),
@@ -113,9 +178,7 @@ def residual_layer(
 def per_pixel_row(
     layers: SynthesisParameters,
     n_channels: int,
-    dense: Doubles,
-    hidden: Doubles,
-    out: Doubles,
+    memory: RowMemory,
     trunk: Doubles,
     side: Doubles,
     n: int,
@@ -123,16 +186,16 @@ def per_pixel_row(
     """Hidden, output and stabiliser layers of one row of a tile.
 
     Args:
-        layers: of `pack_synthesis`.
+        layers: parameters.
         n_channels: of the image.
-        dense: blocks of the row's representation, one after the other.
-        hidden: scratch for a block of the hidden layer.
-        out: scratch for a block of the outputs.
+        memory: with the row's representation.
         trunk: planes of the tile, from this row's first number on; gets the output layer.
-        side: the same for the stabiliser.
+        side: planes of the tile, from this row's first number on; gets the stabiliser.
         n: columns.
     """
-    _, _, w_hidden, b_hidden, w_output, b_output, w_side, no_bias, _ = layers
+    dense, hidden, out = memory.dense, memory.hidden, memory.out
+    w_hidden, b_hidden = layers.hidden, layers.hidden_bias
+    w_output, b_output = layers.output, layers.output_bias
     n_hidden = len(b_hidden)
     n_in = len(w_hidden) // n_hidden
     for first in range(0, n, BLOCK):
@@ -144,7 +207,7 @@ def per_pixel_row(
             line = trunk[channel * PLANE + first :]
             for p in range(count):
                 line[p] = out[channel * BLOCK :][p]
-        affine(w_side, no_bias, 4, n_in, given, out, count)
+        affine(layers.stabiliser, layers.no_bias, 4, n_in, given, out, count)
         for channel in range(n_channels):
             line = side[channel * PLANE + first :]
             for p in range(count):
@@ -159,13 +222,12 @@ def dense_row(
     row: int,
     left: int,
     n: int,
-    scratch: Doubles,
-    line: Doubles,
-    dense: Doubles,
+    memory: RowMemory,
 ) -> None:
     """The representation of a piece of a row, in blocks of [channel][pixel]."""
-    transposed, preconcat = layers[0], layers[1]
-    n_in = len(layers[2]) // len(layers[3])
+    scratch, line, dense = memory.scratch, memory.line, memory.dense
+    transposed, preconcat = layers.transposed, layers.preconcat
+    n_in = len(layers.hidden) // len(layers.hidden_bias)
     for channel in range(len(stack) + 1):
         if channel == 0:
             preconcat_row(finest, preconcat, row, left, n, scratch, line)
@@ -185,34 +247,33 @@ def synthesise_rows(
     layers: SynthesisParameters,
     first: int,
     last: int,
-    low: Doubles1,
-    span: Doubles1,
-    normalised: Doubles3,
-    samples: Samples3,
+    output: Output,
 ) -> None:
     """Rows first .. last - 1 of the image, from latents to what is asked for.
 
     Args:
         finest: main grid of level 0, (H, W).
         stack: the rest of the representation, (L - 1, ceil(H/2), ceil(W/2)).
-        layers: of `pack_synthesis`.
+        layers: parameters.
         first: first row.
         last: row after the last.
-        low: (C,) lowest sample.
-        span: (C,) highest sample less the lowest.
-        normalised: gets the normalised samples, (C, last - first, W), or is empty.
-        samples: gets the samples, (last - first, W, C), or is empty.
+        output: of these rows, written.
     """
     height, width = finest.shape
-    n_channels = len(low)
-    n_in = len(layers[2]) // len(layers[3])
-    residual = layers[8]
+    n_channels = len(output.low)
+    n_in = len(layers.hidden) // len(layers.hidden_bias)
+    residual, normalised, samples = layers.residual, output.normalised, output.samples
     n_weights = n_channels * (9 * n_channels + 1)
     halo = len(residual) // n_weights
-    reach = 2 * (layers[0].shape[1] + len(layers[1]))
-    scratch, line = np.empty(2 * PITCH + reach + 8), np.empty(PITCH + 2)
-    dense = np.zeros((PITCH + BLOCK) * n_in)
-    hidden, out = np.zeros(len(layers[3]) * BLOCK), np.empty(4 * BLOCK)
+    reach = 2 * (layers.transposed.shape[1] + len(layers.preconcat))
+    line = np.empty(PITCH + 2)
+    memory = RowMemory(
+        np.empty(2 * PITCH + reach + 8),
+        line,
+        np.zeros((PITCH + BLOCK) * n_in),
+        np.zeros(len(layers.hidden_bias) * BLOCK),
+        np.empty(4 * BLOCK),
+    )
     x, y = np.zeros(n_channels * PLANE + PITCH), np.zeros(n_channels * PLANE + PITCH)
     side = np.empty(n_channels * PLANE + PITCH)
     for tile_first in range(first, last, TILE_ROWS):
@@ -223,11 +284,9 @@ def synthesise_rows(
             left = max(0, tile_left - halo) & -2  # the upsampler starts at even columns
             n = min(width, tile_right + halo) - left
             for row in range(top, bottom):
-                dense_row(layers, finest, stack, row, left, n, scratch, line, dense)
+                dense_row(layers, finest, stack, row, left, n, memory)
                 start = (row - top) * PITCH
-                per_pixel_row(
-                    layers, n_channels, dense, hidden, out, x[start + 1 :], side[start:], n
-                )
+                per_pixel_row(layers, n_channels, memory, x[start + 1 :], side[start:], n)
             for layer in range(halo):
                 weight = residual[layer * n_weights : (layer + 1) * n_weights]
                 bound = 0.0 if layer + 1 < halo else -LIMIT
@@ -244,7 +303,7 @@ def synthesise_rows(
                     if normalised.size:
                         normalised[channel, row - first, tile_left:tile_right] = line[:count]
                     if samples.size:
-                        base, factor = low[channel], span[channel]
+                        base, factor = output.low[channel], output.span[channel]
                         # Two loops: the stores below go C bytes apart, which spoils the first.
                         for p in range(count):
                             line[p] = base + np.floor(factor * min(max(line[p], 0.0), 1.0) + 0.5)

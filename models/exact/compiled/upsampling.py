@@ -1,5 +1,12 @@
 """Exact upsampling, row by row: both filters read full rows and write a piece of one output row.
 
+The filters are those of `givre.models.fused.upsampling.plane_filters` on the number grids of
+`givre.models.exact.arithmetic`: R(v), the nearest multiple of 2^-16, follows each of the two
+passes. With k the taps of a phase, p those of the pre-concatenation filter:
+
+    doubled = R(sum over j of k_j R(sum over i of k_i x[row + i, column + j]))
+    sharpened = R(x + R(sum over j of p_j R(sum over i of p_i x[row + i, column + j])))
+
 Rows are computed on demand from the grids, so that a band of the image needs no larger buffers
 than a few rows; at a border the filters read the border's own numbers, wherever the image is cut.
 """

@@ -7,6 +7,8 @@ dx + step * dy before. What lies outside the grid is zero there.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from givre.models.architecture import Architecture
@@ -22,7 +24,12 @@ from givre.models.compiled.types import (
     Symbols1,
     Words1,
 )
-from givre.models.exact.compiled.arm import arm_block, store_prediction
+from givre.models.exact.compiled.arm import (
+    PackedArm,
+    Predictions,
+    arm_block,
+    store_prediction,
+)
 from givre.models.exact.compiled.blocks import BLOCK, EXACT
 from givre.models.exact.compiled.range_decoder import decode_symbols
 from givre.models.geometry import context_offsets, wavefront_step
@@ -36,18 +43,46 @@ ABOVE = 4
 BELOW = 9
 """Rows below a wave that later waves read: they move down by up to 24 / step + 1 <= 9."""
 
-_HEIGHT, _WIDTH, _STEP, _PITCH, _CLEARED = 0, 1, 2, 3, 4
-_N_SPATIAL, _CONTEXT, _N_HIDDEN, _OFFSETS = 5, 6, 7, 8
+_HEIGHT, _WIDTH, _STEP, _PITCH, _CLEARED, _N_SPATIAL, _OFFSETS = range(7)
+"""Numbers of a grid's geometry.
+
+HEIGHT, WIDTH: of the grid.
+STEP: waves from a pixel to the one below it.
+PITCH: numbers of a wave in the ring.
+CLEARED: last wave that there is room for in the ring, -1 at first; the kernels change it.
+N_SPATIAL: number of spatial neighbours.
+OFFSETS: here begin two numbers for each neighbour, waves and rows from a pixel to it.
+"""
+
+
+class WaveState(NamedTuple):
+    """A grid that is being decoded.
+
+    Attributes:
+        geometry: of `wave_geometry`.
+        features: inter-feature contexts (F, ceil(H/2), ceil(W/2)); without rows for zeros.
+        ring: of `empty_ring`.
+        grid: (H, W), gets the latents.
+        scratch: of `givre.models.exact.compiled.arm.arm_scratch`.
+    """
+
+    geometry: Integers1
+    features: Doubles3
+    ring: Doubles1
+    grid: Latents2
+    scratch: Doubles1
 
 
 def wave_geometry(arch: Architecture, height: int, width: int) -> Integers:
-    """What the kernels must know of a grid, and the last wave that is entered in the ring (-1)."""
+    """What the kernels must know of a grid."""
     offsets = context_offsets(arch.n_spatial)
     step = wavefront_step(arch.n_spatial)
-    pitch = height + ABOVE + BELOW
-    head = [height, width, step, pitch, -1, arch.n_spatial, arch.context_width, arch.n_arm_hidden]
-    pairs = [(dx + step * dy, dy) for dy, dx in offsets]
-    return np.array(head + [number for pair in pairs for number in pair])
+    geometry = np.empty(_OFFSETS + 2 * len(offsets), np.int64)
+    geometry[_HEIGHT], geometry[_WIDTH] = height, width
+    geometry[_STEP], geometry[_PITCH] = step, height + ABOVE + BELOW
+    geometry[_CLEARED], geometry[_N_SPATIAL] = -1, arch.n_spatial
+    geometry[_OFFSETS:] = [number for dy, dx in offsets for number in (dx + step * dy, dy)]
+    return geometry
 
 
 def empty_ring(height: int) -> Doubles:
@@ -82,14 +117,9 @@ def clear_to(geometry: Integers, ring: Doubles, t: int) -> None:
 
 
 @kernel(fastmath=EXACT)
-def enter_wave(
-    geometry: Integers1,
-    ring: Doubles1,
-    grid: Latents2,
-    symbols: Symbols1,
-    t: int,
-) -> None:
-    """Enter the latents of wave t into the ring and into the grid (H, W)."""
+def enter_wave(state: WaveState, symbols: Symbols1, t: int) -> None:
+    """Enter the latents of wave t into the ring and into the grid."""
+    geometry, ring, grid = state.geometry, state.ring, state.grid
     pitch, step = geometry[_PITCH], geometry[_STEP]
     first, end = first_row(geometry, t), end_row(geometry, t)
     clear_to(geometry, ring, t)
@@ -102,21 +132,11 @@ def enter_wave(
 
 
 @kernel_part(fastmath=EXACT)
-def predict_wave(
-    packed: Doubles,
-    geometry: Integers,
-    features: Doubles,
-    ring: Doubles,
-    scratch: Doubles,
-    table: Doubles,
-    mean: Doubles,
-    scale: Doubles,
-    t: int,
-) -> int:
-    """Predict wave t from the waves in the ring; see `fill_and_predict`."""
+def predict_wave(arm: PackedArm, state: WaveState, found: Predictions, t: int) -> int:
+    """Predict wave t from the waves in the ring; the number of its latents."""
+    geometry, features, ring, scratch = state.geometry, state.features, state.ring, state.scratch
     clear_to(geometry, ring, t)
     pitch, step, n_spatial = geometry[_PITCH], geometry[_STEP], geometry[_N_SPATIAL]
-    width = -(-geometry[_CONTEXT] // 4) * 4
     n_features = features.shape[0] if features.shape[1] else 0
     begin, end = first_row(geometry, t), end_row(geometry, t)
     for first in range(begin, end, BLOCK):
@@ -134,22 +154,16 @@ def predict_wave(
             x = t - step * first
             for p in range(n):
                 row[p] = plane[np.uint64(first + p) >> 1, np.uint64(x - step * p) >> 1]
-        out = arm_block(packed, geometry[_N_HIDDEN], width, scratch, n)
-        store_prediction(out, table, mean, scale, first - begin, n)
+        out = arm_block(arm, scratch, n)
+        store_prediction(out, found, first - begin, n)
     return end - begin
 
 
 @kernel(fastmath=EXACT)
 def fill_and_predict(
-    packed: Doubles1,
-    geometry: Integers1,
-    features: Doubles3,
-    ring: Doubles1,
-    grid: Latents2,
-    scratch: Doubles1,
-    table: Doubles1,
-    mean: Doubles1,
-    scale: Doubles1,
+    arm: PackedArm,
+    state: WaveState,
+    found: Predictions,
     symbols: Symbols1,
     filled: int,
     t: int,
@@ -157,15 +171,9 @@ def fill_and_predict(
     """Enter the latents of one wave, then predict another.
 
     Args:
-        packed: parameters, of `exact_arm.pack_arm`.
-        geometry: of `wave_geometry`.
-        features: inter-feature contexts (F, ceil(H/2), ceil(W/2)); without rows for zeros.
-        ring: of `empty_ring`.
-        grid: (H, W), gets the latents.
-        scratch: of `exact_arm.arm_scratch`.
-        table: (321,), number for each scale index.
-        mean: (H,) or more, gets the means.
-        scale: (H,) or more, gets the table's numbers.
+        arm: the parameters.
+        state: of the grid, changed.
+        found: gets the predictions of wave t; there is room for H.
         symbols: latents of wave `filled`; none if there is nothing to enter.
         filled: wave to enter.
         t: wave to predict.
@@ -174,48 +182,37 @@ def fill_and_predict(
         The number of latents in wave t.
     """
     if len(symbols):
-        enter_wave(geometry, ring, grid, symbols, filled)
-    return predict_wave(packed, geometry, features, ring, scratch, table, mean, scale, t)
+        enter_wave(state, symbols, filled)
+    return predict_wave(arm, state, found, t)
 
 
 @kernel(fastmath=EXACT)
 def decode_waves(
-    packed: Doubles1,
-    geometry: Integers1,
-    features: Doubles3,
-    ring: Doubles1,
-    grid: Latents2,
-    scratch: Doubles1,
-    table: Doubles1,
-    mean: Doubles1,
-    scale: Doubles1,
+    arm: PackedArm,
+    state: WaveState,
+    found: Predictions,
     words: Words1,
-    state: LongWords1,
+    decoder: LongWords1,
 ) -> bool:
     """Decode a whole grid from a range-coded message.
 
     Args:
-        packed: parameters, of `exact_arm.pack_arm`; the rest is as for `fill_and_predict`.
-        geometry: of `wave_geometry`.
-        features: inter-feature contexts.
-        ring: of `empty_ring`.
-        grid: (H, W), gets the latents.
-        scratch: of `exact_arm.arm_scratch`.
-        table: (321,), scale for each scale index.
-        mean: (H,), scratch.
-        scale: (H,), scratch.
+        arm: the parameters.
+        state: of the grid, changed.
+        found: with the scale of each scale index; the rest is scratch, with room for H.
         words: the message.
-        state: of the range decoder, is advanced.
+        decoder: state of the range decoder, is advanced.
 
     Returns:
         False if the message is one that no encoder writes.
     """
-    symbols = np.empty(len(mean), np.int32)
+    geometry = state.geometry
+    symbols = np.empty(len(found.mean), np.int32)
     for t in range(geometry[_WIDTH] + geometry[_STEP] * (geometry[_HEIGHT] - 1)):
         n = end_row(geometry, t) - first_row(geometry, t)
         if n > 0:
-            predict_wave(packed, geometry, features, ring, scratch, table, mean, scale, t)
-            if not decode_symbols(words, state, mean, scale, symbols, n):
+            predict_wave(arm, state, found, t)
+            if not decode_symbols(words, decoder, found.mean, found.scale, symbols, n):
                 return False
-            enter_wave(geometry, ring, grid, symbols, t)
+            enter_wave(state, symbols, t)
     return True

@@ -1,7 +1,9 @@
 """Single moves of rounded latents, each kept where the loss of the whole image falls by it.
 
-Rate and distortion are those of the fit, for given networks; what a move changes of them is
-computed exactly, but for the far tails of its response.
+The loss is that of the fit, for given networks: squared error + rate_weight * bits. What a move
+changes of both is computed exactly, but for the far tails of its response; a move is kept where
+
+    change of squared error + rate_weight * change of bits < 0
 """
 
 from __future__ import annotations
@@ -9,31 +11,41 @@ from __future__ import annotations
 import numpy as np
 
 from givre.models.compiled.kernel import kernel
-from givre.models.compiled.types import (
-    FLAGS,
-    Doubles1,
-    Floats1,
-    Floats2,
-    Floats3,
-    Floats4,
-    Integers2,
+from givre.models.compiled.types import FLAGS
+from givre.models.fused.moves.arrays import (
+    BOTTOM,
+    COLUMN,
+    COLUMNS,
+    GRID,
+    HEIGHT,
+    LEFT,
+    LEVEL,
+    PLANE,
+    RIGHT,
+    ROW,
+    ROWS,
+    STEP,
+    TOP,
+    WIDTH,
+    ContextWeights,
+    MovedArrays,
+    Moves,
+    Picture,
+    Responses,
+    SynthesisWeights,
 )
 from givre.models.fused.moves.distortion import (
+    PatchMemory,
     add_response,
     change_of_error,
     save_or_restore,
 )
 from givre.models.fused.moves.rate import (
-    COLUMNS,
-    HEIGHT,
     LANES,
-    LEVEL,
-    PLANE,
-    ROWS,
-    START,
-    WIDTH,
+    Counted,
     change_of_bits,
     count_bits,
+    index_of,
     keep_bits,
     shift_latent,
 )
@@ -44,230 +56,125 @@ _LOWEST, _HIGHEST = LATENT_MIN, LATENT_MAX
 
 @kernel(fastmath=FLAGS)
 def try_moves(
-    layout: Integers2,
-    symbols: Floats1,
-    bits: Floats1,
-    features: Floats1,
-    offsets: Integers2,
-    maps: Floats3,
-    arm_hidden: Floats3,
-    arm_bias: Floats2,
-    arm_output: Floats2,
-    dense: Floats3,
-    stages: Floats4,
-    stabilised: Floats3,
-    error: Floats3,
-    target: Floats3,
-    span: Floats1,
-    hidden: Floats2,
-    output: Floats2,
-    output_bias: Floats1,
-    stabiliser: Floats2,
-    residual: Floats4,
-    residual_bias: Floats2,
-    row_ends: Integers2,
-    row_responses: Floats3,
-    column_ends: Integers2,
-    column_responses: Floats3,
-    moves: Integers2,
-    expected: Floats1,
+    moves: Moves,
+    latents: MovedArrays,
+    model: ContextWeights,
+    picture: Picture,
+    weights: SynthesisWeights,
+    responses: Responses,
     rate_weight: float,
     slack: float,
-    changes: Doubles1,
-) -> int:
-    """Try moves one after the other and keep those by which the loss falls; how many these are.
+) -> tuple[int, float, float]:
+    """Try moves one after the other and keep those by which the loss falls.
 
     Args:
-        layout: (G, 8), see `move_rate`.
-        symbols: all latents.
-        bits: of all latents.
-        features: all features.
-        offsets: of the contexts.
-        maps: (n, G, F), what each grid adds to the features of the n finest.
-        arm_hidden: (layers, K, K), with the identity of the residual connection.
-        arm_bias: (layers, K).
-        arm_output: (5, K): output, stabiliser, and the output's bias.
-        dense: (L, H, W).
-        stages: (1 + layers, C, H, W), input and results of the residual layers.
-        stabilised: (C, H, W).
-        error: (1, H, W), squared error of each pixel.
-        target: (C, H, W).
-        span: (C,).
-        hidden: see `pixel_network.PixelWeights`, as the next three.
-        output: likewise.
-        output_bias: likewise.
-        stabiliser: likewise.
-        residual: (layers, C, C, 9).
-        residual_bias: (layers, C).
-        row_ends: (n, 2), first row that a latent's response reaches, and the one after its last.
-        row_responses: (n, 2, .), its vertical factors.
-        column_ends: likewise for columns.
-        column_responses: likewise.
-        moves: (N, 4): grid, row, column and step.
-        expected: (N,), a guess of how the squared error will change.
+        moves: in their order.
+        latents: changed.
+        model: the entropy model.
+        picture: changed.
+        weights: of the synthesis.
+        responses: of the grids that moves are of.
         rate_weight: squared error that a bit is worth.
         slack: a move is not tried to its end where guess and true bits come to more than this.
-        changes: (2,), the changes of squared error and of bits are added.
+
+    Returns:
+        How many moves are kept, and by how much they change squared error and bits.
     """
-    n_channels = len(target)
-    length, breadth = row_responses.shape[2], column_responses.shape[2]
-    margin = 2 * len(residual)
+    layout, stages = latents.layout, picture.stages
+    n_channels = len(picture.target)
+    length, breadth = responses.rows.shape[2], responses.columns.shape[2]
+    margin = 2 * len(weights.residual)
     area = (length + margin) * (breadth + margin)
     kept = np.empty(area * (2 + n_channels * (1 + len(stages))), np.float32)
-    tile = np.empty(3 * n_channels * (breadth + margin + LANES + 2), np.float32)
-    x = np.empty(hidden.shape[1] * LANES, np.float32)
-    blocks = np.zeros((3, arm_bias.shape[1] * LANES), np.float32)
-    n_places = len(offsets) + 1 + LANES
-    for g in range(len(maps)):
+    n_places = len(model.offsets) + 1 + LANES
+    for g in range(len(model.maps)):
         side = 1 << (layout[len(layout) - 1, LEVEL] - layout[g, LEVEL])
         n_places += min(side, layout[g, HEIGHT]) * min(side, layout[g, WIDTH])
-    places = np.empty((n_places, 3), np.int64)
-    counted = np.empty(n_places, np.float32)
-    patch, wider = np.empty(4, np.int64), np.empty(4, np.int64)
-    taken = 0
-    for k in range(len(moves)):
-        move = moves[k]
-        grid, row, column, step = move[0], move[1], move[2], np.float32(move[3])
-        at = layout[grid, START] + row * layout[grid, WIDTH] + column
-        if not _LOWEST <= symbols[at] + step <= _HIGHEST:
+    counted = Counted(
+        np.empty((n_places, 3), np.int64),
+        np.empty(n_places, np.float32),
+        np.zeros((3, model.bias.shape[1] * LANES), np.float32),
+    )
+    patch = np.empty(4, np.int64)
+    memory = PatchMemory(
+        np.empty(4, np.int64),
+        np.empty(weights.hidden.shape[1] * LANES, np.float32),
+        np.empty(3 * n_channels * (breadth + margin + LANES + 2), np.float32),
+    )
+    taken, change_of_all_errors, change_of_all_bits = 0, 0.0, 0.0
+    for k in range(len(moves.table)):
+        move = moves.table[k]
+        step = np.float32(move[STEP])
+        if not _LOWEST <= latents.symbols[index_of(layout, move)] + step <= _HIGHEST:
             continue
-        n, more_bits = change_of_bits(
-            layout,
-            symbols,
-            features,
-            bits,
-            offsets,
-            maps,
-            arm_hidden,
-            arm_bias,
-            arm_output,
-            move,
-            places,
-            blocks,
-            counted,
-        )
-        plane = layout[grid, PLANE]
+        n, more_bits = change_of_bits(latents, model, move, counted)
+        grid = layout[move[GRID]]
+        plane = grid[PLANE]
         more_error, touched = 0.0, False
-        good = rate_weight * more_bits + expected[k] < slack
+        good = rate_weight * more_bits + moves.expected[k] < slack
         if good and plane >= 0:
-            above, left = layout[grid, ROWS] + row, layout[grid, COLUMNS] + column
-            patch[0], patch[1] = row_ends[above, 0], row_ends[above, 1]
-            patch[2], patch[3] = column_ends[left, 0], column_ends[left, 1]
+            row, column = grid[ROWS] + move[ROW], grid[COLUMNS] + move[COLUMN]
+            patch[TOP], patch[BOTTOM] = responses.row_ends[row, 0], responses.row_ends[row, 1]
+            ends = responses.column_ends[column]
+            patch[LEFT], patch[RIGHT] = ends[0], ends[1]
             touched = True
-            channel = dense[plane : plane + 1]
-            save_or_restore(channel, stages, stabilised, error, patch, wider, kept, False)
-            add_response(dense[plane], row_responses[above], column_responses[left], patch, step)
-            more_error = change_of_error(
-                dense,
-                stages,
-                stabilised,
-                error,
-                target,
-                span,
-                hidden,
-                output,
-                output_bias,
-                stabiliser,
-                residual,
-                residual_bias,
-                patch,
-                wider,
-                x,
-                tile,
-            )
+            save_or_restore(picture, plane, patch, memory.wider, kept, False)
+            rows, columns = responses.rows[row], responses.columns[column]
+            add_response(picture.dense[plane], rows, columns, patch, step)
+            more_error = change_of_error(picture, weights, patch, memory)
         good = good and more_error + rate_weight * more_bits < 0
         if good:
-            keep_bits(layout, bits, places, n, counted)
-            changes[0] += more_error
-            changes[1] += more_bits
+            keep_bits(latents, n, counted)
+            change_of_all_errors += more_error
+            change_of_all_bits += more_bits
             taken += 1
             continue
-        shift_latent(layout, symbols, features, maps, grid, row, column, -step)
+        shift_latent(latents, model, move, -step)
         if touched:
-            channel = dense[plane : plane + 1]
-            save_or_restore(channel, stages, stabilised, error, patch, wider, kept, True)
-    return taken
+            save_or_restore(picture, plane, patch, memory.wider, kept, True)
+    return taken, change_of_all_errors, change_of_all_bits
 
 
 @kernel(fastmath=FLAGS)
-def count_all_bits(
-    layout: Integers2,
-    symbols: Floats1,
-    bits: Floats1,
-    features: Floats1,
-    offsets: Integers2,
-    maps: Floats3,
-    arm_hidden: Floats3,
-    arm_bias: Floats2,
-    arm_output: Floats2,
-) -> None:
-    """Bits of all latents; arguments as of `try_moves`, `bits` is written."""
-    places = np.empty((LANES, 3), np.int64)
-    counted = np.empty(LANES, np.float32)
-    blocks = np.zeros((3, arm_bias.shape[1] * LANES), np.float32)
+def count_all_bits(latents: MovedArrays, model: ContextWeights) -> None:
+    """Count the bits of all latents.
+
+    Args:
+        latents: the bits are written.
+        model: the entropy model.
+    """
+    layout = latents.layout
+    counted = Counted(
+        np.empty((LANES, 3), np.int64),
+        np.empty(LANES, np.float32),
+        np.zeros((3, model.bias.shape[1] * LANES), np.float32),
+    )
     for g in range(len(layout)):
         width = layout[g, WIDTH]
         for first in range(0, layout[g, HEIGHT] * width, LANES):
             n = min(LANES, layout[g, HEIGHT] * width - first)
             for k in range(n):
-                places[k, 0] = g
-                places[k, 1], places[k, 2] = (first + k) // width, (first + k) % width
-            count_bits(
-                layout,
-                symbols,
-                features,
-                offsets,
-                maps.shape[2],
-                arm_hidden,
-                arm_bias,
-                arm_output,
-                places,
-                n,
-                blocks,
-                counted,
-            )
-            keep_bits(layout, bits, places, n, counted)
+                place = counted.places[k]
+                place[GRID], place[ROW] = g, (first + k) // width
+                place[COLUMN] = (first + k) % width
+            count_bits(latents, model, n, counted)
+            keep_bits(latents, n, counted)
 
 
 @kernel(fastmath=FLAGS)
-def make_picture(
-    dense: Floats3,
-    stages: Floats4,
-    stabilised: Floats3,
-    error: Floats3,
-    target: Floats3,
-    span: Floats1,
-    hidden: Floats2,
-    output: Floats2,
-    output_bias: Floats1,
-    stabiliser: Floats2,
-    residual: Floats4,
-    residual_bias: Floats2,
-) -> float:
-    """Squared error of the whole picture; arguments as of `try_moves`.
+def make_picture(picture: Picture, weights: SynthesisWeights) -> float:
+    """Make the whole picture from its dense representation; its squared error.
 
-    `stages`, `stabilised` and `error`, which must be zero before, are written.
+    Args:
+        picture: `error` must be zero before; `stages`, `stabilised` and `error` are written.
+        weights: of the synthesis.
     """
-    _, height, width = target.shape
-    patch, wider = np.empty(4, np.int64), np.empty(4, np.int64)
-    patch[0], patch[1], patch[2], patch[3] = 0, height, 0, width
-    x = np.empty(hidden.shape[1] * LANES, np.float32)
-    tile = np.empty(3 * len(target) * (width + LANES + 2), np.float32)
-    return change_of_error(
-        dense,
-        stages,
-        stabilised,
-        error,
-        target,
-        span,
-        hidden,
-        output,
-        output_bias,
-        stabiliser,
-        residual,
-        residual_bias,
-        patch,
-        wider,
-        x,
-        tile,
+    _, height, width = picture.target.shape
+    patch = np.empty(4, np.int64)
+    patch[TOP], patch[BOTTOM], patch[LEFT], patch[RIGHT] = 0, height, 0, width
+    memory = PatchMemory(
+        np.empty(4, np.int64),
+        np.empty(weights.hidden.shape[1] * LANES, np.float32),
+        np.empty(3 * len(picture.target) * (width + LANES + 2), np.float32),
     )
+    return change_of_error(picture, weights, patch, memory)

@@ -9,19 +9,26 @@ import torch
 from torch import Tensor
 
 from givre.models.codec_model import CodecModel
-from givre.models.compiled.types import Doubles, Floats, Integers
+from givre.models.compiled.types import Floats, Integers
 from givre.models.fused.module_parameters import parameters_of
-from givre.models.fused.moves.attempts import count_all_bits, make_picture, try_moves
-from givre.models.fused.moves.rate import (
+from givre.models.fused.moves.arrays import (
     COLUMNS,
     FEATURES,
     HEIGHT,
     LEVEL,
+    N_LAYOUT_COLUMNS,
     PLANE,
     ROWS,
     START,
     WIDTH,
+    ContextWeights,
+    MovedArrays,
+    Moves,
+    Picture,
+    Responses,
+    SynthesisWeights,
 )
+from givre.models.fused.moves.attempts import count_all_bits, make_picture, try_moves
 from givre.models.fused.moves.responses import axis_responses, joined
 from givre.models.fused.synthesis.pixel_network import pixel_weights
 from givre.models.ifce import feature_maps
@@ -53,14 +60,19 @@ class MovedLatents:
         self._grids = model.grids
         self._movable = [g.hyper or g.level <= coarsest for g in model.grids]
         self._responses = _responses(model, target.shape[2:], coarsest)
-        self._layout = _layout(model, coarsest)
-        self._symbols = np.concatenate([_array(y).reshape(-1) for y in latents])
-        self._entropy = _entropy_model(model, latents)
-        self._bits = np.empty_like(self._symbols)
-        count_all_bits(self._layout, self._symbols, self._bits, *self._entropy)
+        symbols = np.concatenate([_array(y).reshape(-1) for y in latents])
+        self._arrays = MovedArrays(
+            layout=_layout(model, coarsest),
+            symbols=symbols,
+            features=_features(model, latents),
+            bits=np.empty_like(symbols),
+        )
+        self._model = _context_weights(model)
+        count_all_bits(self._arrays, self._model)
         self._picture = _picture(model, latents, target, span)
-        self.squared_error = make_picture(*self._picture)
-        self.bits = float(self._bits.sum(dtype=np.float64))
+        self._weights = _synthesis_weights(model)
+        self.squared_error = make_picture(self._picture, self._weights)
+        self.bits = float(self._arrays.bits.sum(dtype=np.float64))
 
     def attempt(self, moves: Integers, expected: Floats, rate_weight: float, slack: float) -> int:
         """Try moves in their order, keep those that lower the loss, and tell how many these were.
@@ -77,22 +89,20 @@ class MovedLatents:
         for grid in np.unique(moves[:, 0]):
             if not self._movable[grid]:
                 raise ValueError(f"latents of {self._grids[grid].label} reach too far to be moved")
-        changes: Doubles = np.zeros(2)
-        taken = try_moves(
-            self._layout,
-            self._symbols,
-            self._bits,
-            *self._entropy,
-            *self._picture,
-            *self._responses,
-            np.ascontiguousarray(moves, np.int64),
-            np.ascontiguousarray(expected, np.float32),
+        taken, more_error, more_bits = try_moves(
+            Moves(
+                np.ascontiguousarray(moves, np.int64), np.ascontiguousarray(expected, np.float32)
+            ),
+            self._arrays,
+            self._model,
+            self._picture,
+            self._weights,
+            self._responses,
             rate_weight,
             slack,
-            changes,
         )
-        self.squared_error += changes[0]
-        self.bits += changes[1]
+        self.squared_error += more_error
+        self.bits += more_bits
         return int(taken)
 
     def latents(self) -> list[Tensor]:
@@ -101,32 +111,26 @@ class MovedLatents:
 
     def normalised(self) -> Tensor:
         """The picture as it is now, normalised samples (1, C, H, W), not clamped."""
-        _, stages, stabilised, *_ = self._picture
-        return torch.from_numpy(stages[-1] + stabilised)[None]
+        picture = self._picture
+        return torch.from_numpy(picture.stages[-1] + picture.stabilised)[None]
 
     def latents_of(self, grid: int) -> Floats:
         """The latents of one grid as they are now, (H_i, W_i)."""
-        return self._part(self._symbols, grid)
+        return self._part(self._arrays.symbols, grid)
 
     def bits_of(self, grid: int) -> Floats:
         """Bits of each latent of a grid, (H_i, W_i)."""
-        return self._part(self._bits, grid)
+        return self._part(self._arrays.bits, grid)
 
     def _part(self, values: Floats, grid: int) -> Floats:
         """A copy of what belongs to a grid."""
-        first, g = self._layout[grid, START], self._grids[grid]
+        first, g = self._arrays.layout[grid, START], self._grids[grid]
         return values[first : first + g.size].reshape(g.height, g.width).copy()
 
 
-_Entropy = tuple[Floats, Integers, Floats, Floats, Floats, Floats]
-_Picture = tuple[
-    Floats, Floats, Floats, Floats, Floats, Floats, Floats, Floats, Floats, Floats, Floats, Floats
-]
-
-
 def _layout(model: CodecModel, coarsest: int) -> Integers:
-    """One row a grid, see `move_rate`."""
-    layout = np.full((len(model.grids), 8), -1, np.int64)
+    """A row for each grid, columns LEVEL to COLUMNS."""
+    layout = np.full((len(model.grids), N_LAYOUT_COLUMNS), -1, np.int64)
     start = features = rows = columns = 0
     for row, grid in zip(layout, model.grids, strict=True):
         row[LEVEL], row[HEIGHT], row[WIDTH], row[START] = (
@@ -147,10 +151,8 @@ def _layout(model: CodecModel, coarsest: int) -> Integers:
     return layout
 
 
-def _responses(
-    model: CodecModel, size: Sequence[int], coarsest: int
-) -> tuple[Integers, Floats, Integers, Floats]:
-    """Ends and factors of all rows, then of all columns, of the movable main grids."""
+def _responses(model: CodecModel, size: Sequence[int], coarsest: int) -> Responses:
+    """Those of all rows and all columns of the movable main grids."""
     halves = [_array(p) for p in parameters_of(model.upsampling)]
     n = len(model.upsampling.transposed)
     levels = range(min(coarsest + 1, model.arch.n_levels))
@@ -158,16 +160,20 @@ def _responses(
         joined([axis_responses(extent, level, halves[:n], halves[n:]) for level in levels])
         for extent in size
     )
-    return rows.ends, rows.factors, columns.ends, columns.factors
+    return Responses(rows.ends, rows.factors, columns.ends, columns.factors)
 
 
-def _entropy_model(model: CodecModel, latents: Sequence[Tensor]) -> _Entropy:
-    """Features, offsets, maps, and the ARM's hidden layers, their biases and its outputs."""
-    arch, arm = model.arch, model.arm
+def _features(model: CodecModel, latents: Sequence[Tensor]) -> Floats:
+    """Features of all grids that have any, flat."""
     with torch.no_grad():
         found = feature_maps(model.ifce, model.grids, latents)
     pieces = [_array(f.permute(1, 2, 0)).reshape(-1) for f in found if f is not None]
-    features = np.concatenate(pieces) if pieces else np.zeros(0, np.float32)
+    return np.concatenate(pieces) if pieces else np.zeros(0, np.float32)
+
+
+def _context_weights(model: CodecModel) -> ContextWeights:
+    """The entropy model's weights, padded."""
+    arch, arm = model.arch, model.arm
     maps = np.zeros((arch.n_ifce, len(model.grids), arch.n_features), np.float32)
     for finer, layer in enumerate(model.ifce):
         maps[finer, finer + 1 :] = _array(layer.get_parameter("weight")).T
@@ -182,37 +188,40 @@ def _entropy_model(model: CodecModel, latents: Sequence[Tensor]) -> _Entropy:
     output[:2, :width] = _array(arm.output.weight)
     output[2:4, :width] = _array(arm.stabiliser.weight)
     output[4, :2] = _array(arm.output.bias)
-    return features, np.array(arm.offsets, np.int64), maps, hidden, bias, output
+    return ContextWeights(np.array(arm.offsets, np.int64), maps, hidden, bias, output)
 
 
-def _picture(
-    model: CodecModel, latents: Sequence[Tensor], target: Tensor, span: Tensor
-) -> _Picture:
-    """Arguments of `make_picture`."""
+def _picture(model: CodecModel, latents: Sequence[Tensor], target: Tensor, span: Tensor) -> Picture:
+    """A picture of which only the dense representation and the target are there yet."""
     with torch.no_grad():
         dense = _array(model.dense(latents)[0])
     channels, height, width = target.shape[1:]
-    synthesis = model.synthesis
+    return Picture(
+        dense=dense,
+        stages=np.empty((model.arch.n_residual + 1, channels, height, width), np.float32),
+        stabilised=np.empty((channels, height, width), np.float32),
+        error=np.zeros((1, height, width), np.float32),
+        target=_array(target[0]),
+        span=_array(span),
+    )
+
+
+def _synthesis_weights(model: CodecModel) -> SynthesisWeights:
+    """The synthesis' weights, padded."""
     hidden, hidden_bias, output, output_bias, *layers, stabiliser = (
-        _array(p) for p in parameters_of(synthesis)
+        _array(p) for p in parameters_of(model.synthesis)
     )
     pixel = pixel_weights(
         hidden[:, :, 0, 0], hidden_bias, output[:, :, 0, 0], output_bias, stabiliser[:, :, 0, 0]
     )
-    n = len(layers) // 2
-    return (
-        dense,
-        np.empty((n + 1, channels, height, width), np.float32),
-        np.empty((channels, height, width), np.float32),
-        np.zeros((1, height, width), np.float32),
-        _array(target[0]),
-        _array(span),
-        pixel.hidden,
-        pixel.output,
-        pixel.output_bias,
-        pixel.stabiliser,
-        np.array(layers[::2], np.float32).reshape(n, channels, channels, 9),
-        np.array(layers[1::2], np.float32).reshape(n, channels),
+    n, channels = len(layers) // 2, len(output_bias)
+    return SynthesisWeights(
+        hidden=pixel.hidden,
+        output=pixel.output,
+        output_bias=pixel.output_bias,
+        stabiliser=pixel.stabiliser,
+        residual=np.array(layers[::2], np.float32).reshape(n, channels, channels, 9),
+        residual_bias=np.array(layers[1::2], np.float32).reshape(n, channels),
     )
 
 

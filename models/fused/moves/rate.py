@@ -1,52 +1,86 @@
 """What moving a single latent does to the rate: its own bits, and those of all that see it.
 
 A latent stands in the contexts of its neighbours and, by way of the features, of blocks on the
-finer grids. The kernels change it in place and count the bits of these again, 16 at a time.
+finer grids. Features are linear in the latents, so a step s of a latent in grid g adds s w_(f,g) to
+the features f of each sample that it is stretched to. The kernels change both in place and count
+the bits of all that see them again, 16 at a time, with the ARM and the rate of
+`givre.models.fused.entropy`:
+
+    change of rate = sum over the latents that see the move of (bits after - bits before)
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from givre.models.compiled.kernel import kernel_part
-from givre.models.compiled.types import FLAGS, Floats, Integers
+from givre.models.compiled.types import FLAGS, Floats, Floats1, Floats2, Integers, Integers2
 from givre.models.fused.entropy.laplace import latent_bits
+from givre.models.fused.moves.arrays import (
+    COLUMN,
+    FEATURES,
+    GRID,
+    HEIGHT,
+    LEVEL,
+    ROW,
+    START,
+    STEP,
+    WIDTH,
+    ContextWeights,
+    MovedArrays,
+)
 
 LANES = 16
 """Latents, or pixels, that go through a network together."""
 
-LEVEL, HEIGHT, WIDTH, START, FEATURES, PLANE, ROWS, COLUMNS = range(8)
-"""Columns of a layout, one row a grid: pyramid level, size, index of the first latent in the flat
-arrays, that of the first feature or -1, the channel of the dense representation or -1, and the
-indices of the responses of its first row and its first column."""
-
 _ZERO = np.float32(0)
+
+
+class Counted(NamedTuple):
+    """Latents whose bits are counted again.
+
+    Attributes:
+        places: (n, 3), columns GRID to COLUMN.
+        bits: (n,), as they would be.
+        blocks: (3, K * LANES), memory for the ARM.
+    """
+
+    places: Integers2
+    bits: Floats1
+    blocks: Floats2
 
 
 @kernel_part(fastmath=FLAGS)
 def _gather(
-    grid: Integers,
-    symbols: Floats,
-    features: Floats,
-    offsets: Integers,
-    n_features: int,
-    row: int,
-    column: int,
+    latents: MovedArrays,
+    model: ContextWeights,
+    place: Integers,
     lane: int,
     x: Floats,
 ) -> None:
-    """Put the context of a latent into a lane of a block."""
+    """Put the context of the latent at a place into a lane of a block."""
+    grid, row, column = latents.layout[place[GRID]], place[ROW], place[COLUMN]
     height, width, start = grid[HEIGHT], grid[WIDTH], grid[START]
-    n_spatial = len(offsets)
+    n_spatial, n_features = len(model.offsets), model.maps.shape[2]
     for k in range(n_spatial):
-        r, c = row + offsets[k, 0], column + offsets[k, 1]
+        r, c = row + model.offsets[k, 0], column + model.offsets[k, 1]
         inside = 0 <= r < height and 0 <= c < width
-        x[k * LANES + lane] = symbols[start + r * width + c] if inside else _ZERO
+        x[k * LANES + lane] = latents.symbols[start + r * width + c] if inside else _ZERO
     first = grid[FEATURES]
     if first >= 0:
         first += (row // 2 * ((width + 1) // 2) + column // 2) * n_features
     for k in range(n_features):
-        x[(n_spatial + k) * LANES + lane] = features[first + k] if first >= 0 else _ZERO
+        feature = latents.features[first + k] if first >= 0 else _ZERO
+        x[(n_spatial + k) * LANES + lane] = feature
+
+
+@kernel_part(fastmath=FLAGS)
+def index_of(layout: Integers, place: Integers) -> int:
+    """Where a latent is in the flat arrays."""
+    grid = layout[place[GRID]]
+    return int(grid[START] + place[ROW] * grid[WIDTH] + place[COLUMN])
 
 
 @kernel_part(fastmath=FLAGS)
@@ -72,8 +106,9 @@ def add_lanes(weight: Floats, x: Floats, out: Floats) -> None:
 
 
 @kernel_part(fastmath=FLAGS)
-def _predict(hidden: Floats, bias: Floats, output: Floats, blocks: Floats) -> None:
+def _predict(model: ContextWeights, blocks: Floats) -> None:
     """ARM of a block of contexts; `blocks` (3, .) holds them first, and the result third."""
+    hidden, bias, output = model.hidden, model.bias, model.output
     n_layers, width = bias.shape
     x, h, y = blocks[0], blocks[1], blocks[2]
     for k in range(width * LANES):
@@ -100,45 +135,34 @@ def _bits(symbols: Floats, predicted: Floats, bits: Floats) -> None:
 
 
 @kernel_part(fastmath=FLAGS)
-def _seen_by(
-    layout: Integers,
-    offsets: Integers,
-    n_mapped: int,
-    grid: int,
-    row: int,
-    column: int,
-    places: Integers,
-) -> int:
-    """List the latents whose bits depend on a latent, as (grid, row, column); their number."""
-    places[0, 0], places[0, 1], places[0, 2] = grid, row, column
+def _seen_by(latents: MovedArrays, model: ContextWeights, move: Integers, places: Integers) -> int:
+    """List the latents whose bits depend on a move, itself first; their number."""
+    layout, offsets = latents.layout, model.offsets
+    grid, row, column = move[GRID], move[ROW], move[COLUMN]
+    places[0, GRID], places[0, ROW], places[0, COLUMN] = grid, row, column
     n = 1
     for k in range(len(offsets)):
         r, c = row - offsets[k, 0], column - offsets[k, 1]
         if 0 <= r < layout[grid, HEIGHT] and 0 <= c < layout[grid, WIDTH]:
-            places[n, 0], places[n, 1], places[n, 2] = grid, r, c
+            places[n, GRID], places[n, ROW], places[n, COLUMN] = grid, r, c
             n += 1
-    for finer in range(min(n_mapped, grid)):
+    for finer in range(min(len(model.maps), grid)):
         size = 1 << (layout[grid, LEVEL] - layout[finer, LEVEL])
         for r in range(row * size, min((row + 1) * size, layout[finer, HEIGHT])):
             for c in range(column * size, min((column + 1) * size, layout[finer, WIDTH])):
-                places[n, 0], places[n, 1], places[n, 2] = finer, r, c
+                places[n, GRID], places[n, ROW], places[n, COLUMN] = finer, r, c
                 n += 1
     return n
 
 
 @kernel_part(fastmath=FLAGS)
 def shift_latent(
-    layout: Integers,
-    symbols: Floats,
-    features: Floats,
-    maps: Floats,
-    grid: int,
-    row: int,
-    column: int,
-    step: np.float32,
+    latents: MovedArrays, model: ContextWeights, place: Integers, step: np.float32
 ) -> None:
     """Add `step` to a latent, and to the features of the finer grids what follows from it."""
-    symbols[layout[grid, START] + row * layout[grid, WIDTH] + column] += step
+    layout, maps = latents.layout, model.maps
+    grid, row, column = place[GRID], place[ROW], place[COLUMN]
+    latents.symbols[index_of(layout, place)] += step
     n_mapped, _, n_features = maps.shape
     for finer in range(min(n_mapped, grid)):
         size = 1 << (layout[grid, LEVEL] - layout[finer, LEVEL] - 1)
@@ -147,86 +171,44 @@ def shift_latent(
             for c in range(column * size, min((column + 1) * size, width)):
                 first = layout[finer, FEATURES] + (r * width + c) * n_features
                 for k in range(n_features):
-                    features[first + k] += step * maps[finer, grid, k]
+                    latents.features[first + k] += step * maps[finer, grid, k]
 
 
 @kernel_part(fastmath=FLAGS)
 def count_bits(
-    layout: Integers,
-    symbols: Floats,
-    features: Floats,
-    offsets: Integers,
-    n_features: int,
-    hidden: Floats,
-    bias: Floats,
-    output: Floats,
-    places: Integers,
-    n_places: int,
-    blocks: Floats,
-    counted: Floats,
+    latents: MovedArrays, model: ContextWeights, n_places: int, counted: Counted
 ) -> None:
-    """Bits of the latents at `places`, written to `counted`."""
+    """Count the bits of the first `n_places` latents of a list."""
+    blocks = counted.blocks
     values = np.empty(LANES, np.float32)
     for first in range(0, n_places, LANES):
         n = min(LANES, n_places - first)
         for lane in range(n):
-            g, r, c = places[first + lane, 0], places[first + lane, 1], places[first + lane, 2]
-            _gather(layout[g], symbols, features, offsets, n_features, r, c, lane, blocks[0])
-            values[lane] = symbols[layout[g, START] + r * layout[g, WIDTH] + c]
+            place = counted.places[first + lane]
+            _gather(latents, model, place, lane, blocks[0])
+            values[lane] = latents.symbols[index_of(latents.layout, place)]
         for lane in range(n, LANES):
             values[lane] = _ZERO
-        _predict(hidden, bias, output, blocks)
-        _bits(values, blocks[2], counted[first:])
+        _predict(model, blocks)
+        _bits(values, blocks[2], counted.bits[first:])
 
 
 @kernel_part(fastmath=FLAGS)
 def change_of_bits(
-    layout: Integers,
-    symbols: Floats,
-    features: Floats,
-    bits: Floats,
-    offsets: Integers,
-    maps: Floats,
-    hidden: Floats,
-    bias: Floats,
-    output: Floats,
-    move: Integers,
-    places: Integers,
-    blocks: Floats,
-    counted: Floats,
+    latents: MovedArrays, model: ContextWeights, move: Integers, counted: Counted
 ) -> tuple[int, float]:
-    """Make a move (grid, row, column, step); how many bits change, and by how much in all."""
-    grid, row, column = move[0], move[1], move[2]
-    n_mapped, _, n_features = maps.shape
-    shift_latent(layout, symbols, features, maps, grid, row, column, np.float32(move[3]))
-    n = _seen_by(layout, offsets, n_mapped, grid, row, column, places)
-    count_bits(
-        layout,
-        symbols,
-        features,
-        offsets,
-        n_features,
-        hidden,
-        bias,
-        output,
-        places,
-        n,
-        blocks,
-        counted,
-    )
+    """Make a move; how many latents see it, and by how much their bits change in all."""
+    shift_latent(latents, model, move, np.float32(move[STEP]))
+    n = _seen_by(latents, model, move, counted.places)
+    count_bits(latents, model, n, counted)
     change = 0.0
     for k in range(n):
-        g = places[k, 0]
-        at = layout[g, START] + places[k, 1] * layout[g, WIDTH] + places[k, 2]
-        change += counted[k] - bits[at]
+        change += counted.bits[k] - latents.bits[index_of(latents.layout, counted.places[k])]
     return n, change
 
 
 @kernel_part(fastmath=FLAGS)
-def keep_bits(
-    layout: Integers, bits: Floats, places: Integers, n_places: int, counted: Floats
-) -> None:
+def keep_bits(latents: MovedArrays, n_places: int, counted: Counted) -> None:
     """Store what `change_of_bits` has counted."""
     for k in range(n_places):
-        g = places[k, 0]
-        bits[layout[g, START] + places[k, 1] * layout[g, WIDTH] + places[k, 2]] = counted[k]
+        latents.bits[index_of(latents.layout, counted.places[k])] = counted.bits[k]

@@ -2,7 +2,10 @@
 
 With its borders continued, the upsampling is a matrix for each axis. A pre-concatenation filter
 is the identity plus an outer product, so a latent's response is the sum of two outer products:
-that of the interpolated impulse, and that of the interpolated filter.
+that of the interpolated impulse, and that of the interpolated filter. With U the interpolation
+along an axis, P the filter and e the impulse:
+
+    response = (U e)_rows (U e)_columns^T + (U P e)_rows (U P e)_columns^T
 """
 
 from __future__ import annotations
@@ -43,7 +46,8 @@ def axis_responses(
         size: of the axis, in pixels.
         level: of the grid.
         transposed_halves: left halves of the upsampling filters, that of the coarsest stage first.
-        preconcat_halves: left halves of the pre-concatenation filters, likewise.
+        preconcat_halves: left halves of the pre-concatenation filters, that of the coarsest stage
+            first.
     """
     n = -(-size // (1 << level))
     stages = len(transposed_halves)

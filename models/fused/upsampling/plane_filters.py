@@ -57,7 +57,7 @@ def double_planes(source: Floats, out: Floats, taps: Floats, first: int, last: i
 
     Args:
         source: (P, h, w).
-        out: (P, H, W), H being 2h or 2h - 1 and W likewise.
+        out: (P, H, W), H being 2h or 2h - 1, W being 2w or 2w - 1.
         taps: the symmetric kernel, (2N,) with N a multiple of 4.
         first: first item.
         last: last item, excluded.
