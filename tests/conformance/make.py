@@ -292,7 +292,7 @@ def prior_streams() -> Streams:
 
 
 def rule_streams() -> Streams:
-    """Ranges that differ between channels, roundings of halves, and unusual messages."""
+    """Ranges that differ between channels, roundings of halves, unusual messages."""
     lop = NAMED_POINTS["lop"]
     return {
         "range-code-0": Stream(
@@ -306,6 +306,7 @@ def rule_streams() -> Streams:
             "a margin of 16 in one channel, other ranges in the others, one of a single sample",
             partial(modest, lop, (33, 21), 3, ((0, 16, 77), (255, 255, 77))),
         ),
+        "worked-12x9": Stream("the numbers in the worked example of the format", _worked),
         "halves": Stream(
             "numbers halfway between two results of R, of the mean and of the scale index, above "
             "and below zero",
@@ -321,6 +322,14 @@ def rule_streams() -> Streams:
             dear_indices,
         ),
     }
+
+
+def _worked() -> bytes:
+    arch = Architecture(
+        n_spatial=3, n_features=1, synthesis_hidden=4, n_residual=2, n_arm_hidden=1,
+        ups_k_size=4, ups_preconcat_k_size=3, n_levels=4, n_hyper=1, n_channels=2,
+    )  # fmt: skip
+    return modest(arch, (12, 9), 55)
 
 
 def streams() -> Streams:
