@@ -1,27 +1,57 @@
-"""Print the annotated bytes of a tiny file for the format document.
+"""Print the worked example of the format document: bytes of one file, numbers inside another.
 
-python docs/worked_example.py tests/conformance/constant-11x9.givre
+python docs/worked_example.py
 """
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from textwrap import wrap
 
-from givre.bitstream.container import read_prefix, unpack
-from givre.bitstream.parameters import read_parameters
+import numpy as np
+from numpy.typing import NDArray
+
+from givre.bitstream.container import Container, read_prefix, unpack
+from givre.bitstream.laplace_counts import cumulative_counts
+from givre.bitstream.latents import LatentReader
+from givre.bitstream.parameters import QuantisedParameters, read_parameters
 from givre.bitstream.priors import load_prior
 from givre.bitstream.sample_range import range_code
+from givre.bitstream.scales import LATENT_SCALES
 from givre.bitstream.varint import encode_varint
-from givre.models.architecture import architecture_name, default_grids, group_names
+from givre.coder.decoder import decode_samples, grid_predictor
+from givre.models.architecture import Architecture, architecture_name, default_grids, group_names
+from givre.models.exact.numpy_backend import (
+    NumpyBackend,
+    preconcat_pass,
+    to_grid,
+    transposed_pass,
+)
+from givre.models.geometry import LATENT_MAX, LATENT_MIN, Grid, grids
+
+STREAMS = Path(__file__).resolve().parents[1] / "tests" / "conformance"
+BYTES_OF = STREAMS / "fitted-lop-32x24x1.givre"
+NUMBERS_OF = STREAMS / "worked-12x9.givre"
+
+LATENTS = {"h3": [(1, 1)], "y3": [(1, 1)], "y1": [(2, 3)], "y0": [(4, 6)]}
+"""The latents whose prediction is printed: label of the grid to rows and columns."""
+
+PIXEL = (2, 2)
+"""Row and column of the pixel whose synthesis is printed."""
+
+Doubles = NDArray[np.float64]
+
+
+# --- bytes --------------------------------------------------------------------------------------
 
 
 def fields(data: bytes) -> list[tuple[int, str]]:
     """(length, meaning) of every field of a file of a named architecture, in order."""
     header = read_prefix(data)
     arch = header.architecture
-    grids = arch.n_levels, arch.n_hyper
-    usual = grids == default_grids(header.width, header.height)
+    found_grids = arch.n_levels, arch.n_hyper
+    usual = found_grids == default_grids(header.width, header.height)
     code = range_code(header.sample_low, header.sample_high, header.bit_depth)
     prior = f"prior {header.prior}" if header.prior else "no prior"
     found = [
@@ -34,7 +64,7 @@ def fields(data: bytes) -> list[tuple[int, str]]:
         (len(encode_varint(header.height - 1)), f"height {header.height}, less 1"),
     ]  # fmt: skip
     if not usual:
-        found.append((1, f"grids: {grids[0]} levels, {grids[1]} hyper-latents"))
+        found.append((1, f"grids: {found_grids[0]} levels, {found_grids[1]} hyper-latents"))
     for c, (low, high) in enumerate(zip(header.sample_low, header.sample_high, strict=True)):
         if code:  # which is also the number of bytes a channel, of 8-bit samples
             found.append((code, f"channel {c}: samples {low} to {high}"))
@@ -65,23 +95,208 @@ def dump(data: bytes) -> str:
     return "\n".join(lines)
 
 
-def parameters(data: bytes) -> str:
-    """What the parameter section holds: the step of each group and some integers."""
-    container = unpack(data)
+def read(container: Container) -> QuantisedParameters:
+    """What the parameter section holds."""
     arch = container.header.architecture
     prior = load_prior(arch, container.header.prior)
-    quantised = read_parameters(arch, container.parameters, prior)
-    lines = []
-    for group in group_names(arch):
-        exponent = quantised.exponents[group]
-        lines.append(f"{group:<22} q = {exponent}")
-    for name in ("upsampling.transposed.0.weight", "synthesis.output.bias"):
-        lines.append(f"{name} = {quantised.integers[name].ravel().tolist()}")
+    return read_parameters(arch, container.parameters, prior)
+
+
+def steps(arch: Architecture, quantised: QuantisedParameters, tensors: Iterable[str]) -> str:
+    """The step of each group, and the integers of some tensors."""
+    lines = [f"{group:<22} q = {quantised.exponents[group]}" for group in group_names(arch)]
+    for name in tensors:
+        text = f"{name} = {quantised.integers[name].ravel().tolist()}"
+        lines += wrap(text, 92, subsequent_indent="    ", break_on_hyphens=False)
     return "\n".join(lines)
 
 
+# --- entropy model ------------------------------------------------------------------------------
+
+
+class RecordingBackend(NumpyBackend):
+    """The NumPy decoder, which keeps the last contexts that it got and what it made of them."""
+
+    last: tuple[Doubles, Doubles, NDArray[np.int64]]
+
+    def arm(self, context: Doubles) -> tuple[Doubles, NDArray[np.int64]]:
+        """Mean and scale index (n,) from contexts (n, D)."""
+        mean, index = super().arm(context)
+        self.last = context.copy(), mean, index
+        return mean, index
+
+
+def units(values: Doubles, bits: int = 16) -> str:
+    """Numbers in units of 2^-bits, which makes them integers."""
+    scaled = np.ldexp(values, bits).ravel()
+    if (scaled != np.rint(scaled)).any():
+        raise ValueError(f"not a multiple of 2^-{bits}")
+    return " ".join(str(int(value)) for value in scaled)
+
+
+def hidden_vector(parameters: Mapping[str, Doubles], context: Doubles) -> Doubles:
+    """The output of the ARM's only hidden layer, (D,)."""
+    weight, bias = parameters["arm.hidden.0.weight"], parameters["arm.hidden.0.bias"]
+    return to_grid(np.maximum(0, weight @ context + bias + context))
+
+
+def output_vector(parameters: Mapping[str, Doubles], context: Doubles, hidden: Doubles) -> Doubles:
+    """The output of the ARM, (2,)."""
+    total = parameters["arm.output.weight"] @ hidden + parameters["arm.output.bias"]
+    return to_grid(total + parameters["arm.stabiliser.weight"] @ context)
+
+
+def prediction(
+    parameters: Mapping[str, Doubles],
+    context: Doubles,
+    mean: float,
+    index: int,
+    symbol: int,
+) -> list[str]:
+    """How one latent is predicted and what the range coder makes of it, a line a step."""
+    hidden = hidden_vector(parameters, context)
+    below = cumulative_counts(LATENT_MIN, LATENT_MAX, mean, float(LATENT_SCALES[index]))
+    first, last = below[symbol - LATENT_MIN], below[symbol - LATENT_MIN + 1]
+    return [
+        f"    context       {units(context)}",
+        f"    hidden        {units(hidden)}",
+        f"    out           {units(output_vector(parameters, context, hidden))}",
+        f"    mean          {units(np.array([mean]), 8)} x 2^-8",
+        f"    scale index   {index}",
+        f"    counts        {first} to {last}",
+        f"    latent        {symbol}",
+    ]
+
+
+def decoded_grids(
+    container: Container, parameters: Mapping[str, Doubles]
+) -> tuple[list[Doubles], dict[str, list[str]]]:
+    """All grids, fine to coarse, and the lines of the latents of LATENTS, by grid."""
+    header, reader = container.header, LatentReader(container.latents)
+    backend = RecordingBackend(header.architecture, parameters)
+    all_grids = grids(header.architecture, header.width, header.height)
+    values: list[Doubles] = []
+    lines: dict[str, list[str]] = {}
+    for i in reversed(range(len(all_grids))):
+        label = all_grids[i].label
+        predictor = grid_predictor(backend, header.architecture, all_grids, i, values)
+        found = {}
+        for wave in predictor.waves():
+            symbols = reader.read(*predictor.predict(*wave))
+            for place, index in enumerate(predictor.indices(*wave)):
+                position = divmod(int(index), all_grids[i].width)
+                if position in LATENTS.get(label, []):
+                    context, mean, scale = (part[place] for part in backend.last)
+                    found[position] = [
+                        f"{label[0]}_{label[1:]} at {position}, wave {wave[0]}",
+                        *prediction(parameters, context, mean, int(scale), int(symbols[place])),
+                    ]
+            predictor.fill(*wave, symbols)
+        lines[label] = [line for position in found for line in found[position]]
+        values.insert(0, predictor.grid())
+    return values, lines
+
+
+def latent_rows(all_grids: Iterable[Grid], values: Iterable[Doubles]) -> str:
+    """Every grid, in coding order."""
+    lines = []
+    for grid, latent in reversed(list(zip(all_grids, values, strict=True))):
+        for row in range(grid.height):
+            name = f"{grid.label[0]}_{grid.label[1:]}" if row == 0 else ""
+            lines.append(f"{name:<4}" + "".join(f"{value:4.0f}" for value in latent[row]))
+    return "\n".join(lines)
+
+
+# --- upsampling and synthesis -------------------------------------------------------------------
+
+
+def upsampled(parameters: Mapping[str, Doubles], main: list[Doubles]) -> tuple[Doubles, list[str]]:
+    """The channels (L, H, W), and the first numbers of each channel after each stage."""
+    dense, lines = main[-1][None], []
+    for stage in range(len(main) - 1):
+        target = main[-2 - stage]
+        transposed = parameters[f"upsampling.transposed.{stage}.weight"]
+        preconcat = parameters[f"upsampling.preconcat.{stage}.weight"]
+        doubled = transposed_pass(transposed_pass(dense, transposed, 1), transposed, 2)
+        filtered = preconcat_pass(preconcat_pass(target, preconcat, 0), preconcat, 1)
+        cropped = doubled[:, : target.shape[0], : target.shape[1]]
+        dense = np.concatenate([to_grid(target + filtered)[None], cropped])
+        lines.append(f"after stage {stage}, row 0 from column 0")
+        for channel, plane in enumerate(dense):
+            lines.append(f"    z channel {channel}   {units(plane[0, :5])}")
+    return dense, lines
+
+
+def synthesised(
+    parameters: Mapping[str, Doubles], dense: Doubles, n_residual: int
+) -> tuple[Doubles, list[str]]:
+    """The outputs (C, H, W), and what the layers make of the pixel PIXEL."""
+
+    def layer(name: str, x: Doubles) -> Doubles:
+        return np.tensordot(parameters[f"synthesis.{name}.weight"][:, :, 0, 0], x, 1)
+
+    def bias(name: str) -> Doubles:
+        return parameters[f"synthesis.{name}.bias"][:, None, None]
+
+    row, column = PIXEL
+    lines = [f"pixel {PIXEL}", f"    z             {units(dense[:, row, column])}"]
+
+    def note(what: str, x: Doubles) -> None:
+        lines.append(f"    {what:<12}  {units(x[:, row, column])}")
+
+    h = to_grid(np.maximum(0, layer("hidden", dense) + bias("hidden")))
+    note("hidden", h)
+    h = to_grid(layer("output", h) + bias("output"))
+    note("output", h)
+    for i in range(n_residual):
+        weight = parameters[f"synthesis.residual.{i}.weight"]
+        padded = np.pad(h, ((0, 0), (1, 1), (1, 1)), mode="edge")
+        windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), (1, 2))
+        h = to_grid(h + np.einsum("abij,byxij->ayx", weight, windows) + bias(f"residual.{i}"))
+        if i < n_residual - 1:
+            h = np.maximum(0, h)
+        note(f"residual {i}", h)
+    out = to_grid(h + layer("stabiliser", dense))
+    note("out", out)
+    return out, lines
+
+
+def numbers(data: bytes) -> list[str]:
+    """The parts of the example that follow a file from its parameters to its samples."""
+    container = unpack(data)
+    header, arch = container.header, container.header.architecture
+    quantised = read(container)
+    parameters = quantised.values(arch)
+    values, predictions = decoded_grids(container, parameters)
+    all_grids = grids(arch, header.width, header.height)
+    main = [y for grid, y in zip(all_grids, values, strict=True) if not grid.hyper]
+    dense, stages = upsampled(parameters, main)
+    out, layers = synthesised(parameters, dense, arch.n_residual)
+    samples = decode_samples(data)
+    low, high = (np.array(end)[:, None, None] for end in (header.sample_low, header.sample_high))
+    if (
+        low + np.floor((high - low) * np.clip(out, 0, 1) + 0.5) != np.moveaxis(samples, 2, 0)
+    ).any():
+        raise ValueError("the example's samples are not those of the decoder")
+    layers.append(f"    samples       {' '.join(map(str, samples[PIXEL]))}")
+    first = "  ".join(",".join(map(str, pixel)) for pixel in samples[0, :8])
+    return [
+        steps(arch, quantised, quantised.integers),
+        latent_rows(all_grids, values),
+        "\n".join(line for label in LATENTS for line in predictions[label]),
+        "\n".join(stages),
+        "\n".join([*layers, f"row 0 from column 0\n    samples       {first}"]),
+    ]
+
+
+def main() -> None:
+    """Print every part, with an empty line between two."""
+    data = BYTES_OF.read_bytes()
+    container = unpack(data)
+    tensors = ("upsampling.transposed.0.weight", "synthesis.output.bias")
+    first = steps(container.header.architecture, read(container), tensors)
+    print("\n\n".join([dump(data), first, *numbers(NUMBERS_OF.read_bytes())]))
+
+
 if __name__ == "__main__":
-    content = Path(sys.argv[1]).read_bytes()
-    print(dump(content))
-    print()
-    print(parameters(content))
+    main()

@@ -8,9 +8,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from givre.bitstream.header import Header
+from givre.bitstream.parameter_section import parameter_groups
 from givre.bitstream.parameters import QuantisedParameters
-from givre.bitstream.priors import Prior
-from givre.models.architecture import NAMED_POINTS, Architecture, group_names, tensor_specs
+from givre.bitstream.priors import NO_PRIOR, Prior
+from givre.coder.decoder import grid_predictor
+from givre.models.architecture import (
+    NAMED_POINTS,
+    Architecture,
+    TensorSpec,
+    group_names,
+    tensor_specs,
+)
+from givre.models.exact.numpy_backend import NumpyBackend
 from givre.models.geometry import LATENT_MAX, LATENT_MIN, grids
 
 Array = NDArray[np.float64]
@@ -55,6 +64,67 @@ def extreme_sums(arch: Architecture, exponent: int, seed: int) -> QuantisedParam
     groups = group_names(arch)
     prior = Prior(1, base, dict.fromkeys(groups, exponent - 4))
     return QuantisedParameters(difference, dict.fromkeys(groups, exponent), prior)
+
+
+def modest_parameters(
+    arch: Architecture,
+    seed: int,
+    prior: Prior = NO_PRIOR,
+    exponent: int | None = None,
+    difference: float = 0.4,
+) -> QuantisedParameters:
+    """Parameters that keep means and samples away from the ends of their ranges.
+
+    Args:
+        arch: shapes.
+        seed: of the random numbers.
+        prior: what the parameters are near, in the groups that it has.
+        exponent: of every group; by default each group has one of 5 to 9.
+        difference: scale of the Laplace distribution of the integers, in the prior's groups.
+    """
+    rng = np.random.default_rng(seed)
+    integers, exponents = {}, {}
+    for group, specs in parameter_groups(arch):
+        q = int(rng.integers(5, 10)) if exponent is None else exponent
+        exponents[group] = q
+        for spec in specs:
+            if group in prior.exponents:
+                steps = rng.laplace(0, difference, spec.shape)
+            else:
+                steps = _modest_values(spec, rng) * 2**q
+            integers[spec.name] = np.clip(np.rint(steps), -4095, 4095).astype(np.int32)
+    return QuantisedParameters(integers, exponents, prior)
+
+
+def _modest_values(spec: TensorSpec, rng: np.random.Generator) -> Array:
+    """One tensor: sums over its inputs are of the size of one input, or somewhat smaller."""
+    noise = rng.normal(0, 1, spec.shape)
+    if spec.name == "arm.output.bias":
+        # The logarithm of the scale is this less 4: the model is right for latents of -5 to 5.
+        return noise * 0.2 + [0.3, 4.3]
+    if spec.name.endswith("bias"):
+        return noise * 0.2 + 0.5 * (spec.name == "synthesis.output.bias")
+    n_inputs = int(np.prod(spec.shape[1:])) if len(spec.shape) > 1 else spec.shape[0]
+    if spec.group == "ups.transposed":
+        # The taps of a half add up to about 1, so that coarse grids come through all stages.
+        return (1 + 0.3 * noise) / n_inputs
+    strength = {"arm.hidden": 0.4, "arm.output": 0.4, "ups.preconcat": 0.3 / n_inputs**0.5}
+    strength |= {"synthesis.output": 0.2, "synthesis.residual": 0.3, "synthesis.stabiliser": 0.1}
+    return noise * strength.get(spec.group, 1.0) / n_inputs**0.5
+
+
+def likely_latents(backend: NumpyBackend, header: Header) -> list[Array]:
+    """Latents that cost as little as they can: each is the integer next to its mean."""
+    all_grids = grids(header.architecture, header.width, header.height)
+    found: list[Array] = []
+    for i in reversed(range(len(all_grids))):
+        predictor = grid_predictor(backend, header.architecture, all_grids, i, found)
+        for wave in predictor.waves():
+            mean, _ = predictor.predict(*wave)
+            nearest = np.clip(np.rint(mean), LATENT_MIN, LATENT_MAX)
+            predictor.fill(*wave, nearest.astype(np.int32))
+        found.insert(0, predictor.grid())
+    return found
 
 
 def random_latents(arch: Architecture, width: int, height: int, seed: int) -> list[Array]:

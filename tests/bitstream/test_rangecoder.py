@@ -250,6 +250,23 @@ def test_models_do_not_depend_on_the_last_bits_of_the_exponential() -> None:
                 assert np.array_equal(np.floor(weight * low), np.floor(weight * high))
 
 
+def test_the_exponential_of_zero_must_be_one() -> None:
+    """At the mean of a latent the product is an integer, and any smaller one has a lower floor."""
+    free = TOTAL - 128
+    assert np.exp(-0.0) == 1
+    assert math.floor(free * (0.5 * 1.0)) == free / 2
+    assert math.floor(free * (0.5 * (1 - 2.0**-52))) == free / 2 - 1
+
+
+def test_a_tail_of_half_a_unit_in_the_last_place_is_lost() -> None:
+    """There binary64 decides the count: 1 - tail is 1, so that a tail of zero does as well."""
+    for size in (16, 63, 128, 8191):
+        free = TOTAL - size
+        assert math.floor(free * (1 - 2.0**-54)) == free
+        assert free * (2**54 - 1) // 2**54 == free - 1
+        assert math.floor(free * 2.0**-54) == 0
+
+
 @pytest.mark.parametrize("symbol", [-65, 64, 2**31 - 1])
 def test_latents_out_of_range(symbol: int) -> None:
     with pytest.raises(UsageError, match="exceed their range"):

@@ -1,4 +1,4 @@
-"""Write the conformance streams and the hashes of their pixels.
+"""Write the conformance streams, what each is for, and the hashes of their pixels.
 
 They pin the meaning of the format: within a format version they are never written again, only
 added to. Run `python tests/conformance/make.py` in the repository to add a missing one.
@@ -8,60 +8,119 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 FOLDER = Path(__file__).parent
-sys.path.insert(0, str(FOLDER.parent))
+sys.path[:0] = [str(FOLDER.parent), str(FOLDER)]
 
 from exact_cases import (
     architecture,
     extreme_latents,
     extreme_parameters,
-    header_for,
     random_latents,
     random_parameters,
 )
+from stream_builders import (
+    Size,
+    dear_indices,
+    from_prior,
+    half_samples,
+    halves,
+    large,
+    largest,
+    modest,
+    synthetic,
+    unread_bytes,
+)
 
-from givre.bitstream.container import Container, pack, samples_crc
-from givre.bitstream.latents import write_latents
-from givre.bitstream.parameters import QuantisedParameters, write_parameters
-from givre.coder.decoder import decode_samples, reconstruct
-from givre.coder.encoder import coded_latents, encode_samples
+from givre.coder.decoder import decode_samples
+from givre.coder.encoder import encode_samples
 from givre.coder.fitting.settings import FitSettings
-from givre.models.architecture import NAMED_POINTS, Architecture
-from givre.models.exact.numpy_backend import NumpyBackend
+from givre.models.architecture import NAMED_POINTS, Architecture, default_grids
 
 
-def synthetic(
-    arch: Architecture,
-    size: tuple[int, int],
-    quantised: QuantisedParameters,
-    latents: list,
-    samples: tuple[int, int] = (3, 250),
-) -> bytes:
-    """A stream with given parameters, latents and range, whatever picture they make."""
-    low, high = ((end,) * arch.n_channels for end in samples)
-    header = replace(header_for(arch, *size), sample_low=low, sample_high=high)
-    backend = NumpyBackend(arch, quantised.values(arch))
-    parameters = write_parameters(arch, quantised)
-    section = write_latents(coded_latents(backend, header, latents))
-    decoded = reconstruct(backend, header, latents, 1)
-    header = replace(
-        header,
-        parameter_bytes=len(parameters),
-        latent_bytes=len(section),
-        pixel_crc=samples_crc(decoded),
-        prior=quantised.prior.number,
-    )
-    return pack(Container(header, parameters, section))
+@dataclass(frozen=True)
+class Stream:
+    """One conformance stream.
+
+    Attributes:
+        purpose: the rules of the format that it exercises, for people.
+        make: returns its bytes.
+    """
+
+    purpose: str
+    make: Callable[[], bytes]
 
 
-def picture(width: int, height: int, channels: int) -> np.ndarray:
-    """A small picture with edges, gradients and texture."""
+Streams = dict[str, Stream]
+
+
+# --- random and extreme numbers -----------------------------------------------------------------
+
+
+def _random(arch: Architecture, size: Size) -> bytes:
+    quantised, latents = random_parameters(arch, seed=size[0]), random_latents(arch, *size, 1)
+    return synthetic(arch, size, quantised, latents)
+
+
+def _random_range(low: int, high: int) -> bytes:
+    arch = replace(NAMED_POINTS["mop"], n_channels=2)
+    quantised, latents = random_parameters(arch, seed=low), random_latents(arch, 26, 19, low)
+    return synthetic(arch, (26, 19), quantised, latents, (low, high))
+
+
+def _extreme(exponent: int) -> bytes:
+    arch = architecture("hop", levels=7)
+    quantised = extreme_parameters(arch, exponent, seed=exponent)
+    latents = extreme_latents(arch, 24, 18, seed=exponent)
+    return synthetic(arch, (24, 18), quantised, latents)
+
+
+def _custom() -> bytes:
+    custom = Architecture(
+        n_spatial=3, n_features=1, synthesis_hidden=5, n_residual=3, n_arm_hidden=1,
+        ups_k_size=4, ups_preconcat_k_size=3, n_levels=4, n_hyper=1, n_channels=3,
+    )  # fmt: skip
+    quantised, latents = random_parameters(custom, seed=2), random_latents(custom, 30, 22, 2)
+    return synthetic(custom, (30, 22), quantised, latents)
+
+
+def random_streams() -> Streams:
+    """Numbers of every size, and the largest that there are; most samples are black or white."""
+    found = {}
+    for name, size, channels in [
+        ("lop", (33, 17), 3), ("mop", (20, 40), 1), ("hop", (48, 31), 3), ("vhop", (25, 25), 4),
+        ("hop", (1, 1), 3), ("lop", (7, 1), 2), ("hop", (1, 5), 1), ("hop", (65, 63), 3),
+    ]:  # fmt: skip
+        arch = architecture(name, channels=channels, levels=7)
+        found[f"random-{name}-{size[0]}x{size[1]}x{channels}"] = Stream(
+            f"random parameters and latents, channels: {channels}", partial(_random, arch, size)
+        )
+    for low, high, code in [(0, 255, 0), (5, 201, 2)]:
+        found[f"range-{low}-{high}-mop-26x19x2"] = Stream(
+            f"range code {code}, two channels", partial(_random_range, low, high)
+        )
+    for exponent in (0, 8, 15):
+        found[f"extreme-hop-q{exponent}"] = Stream(
+            f"the largest parameters on the step 2^-{exponent}, the largest latents; clamps",
+            partial(_extreme, exponent),
+        )
+    found["custom-30x22"] = Stream("an architecture that is spelt out", _custom)
+    return found
+
+
+# --- what the encoder writes --------------------------------------------------------------------
+
+
+def picture(width: int, height: int, channels: int) -> NDArray[np.uint8]:
+    """A small picture with edges, gradients and texture, (height, width, channels)."""
     y, x = np.mgrid[:height, :width]
     planes = [
         128 + 100 * np.sin(x / (3 + c)) * np.cos(y / (5 - c)) + 20 * ((x + y * (c + 1)) % 7 > 3)
@@ -70,60 +129,234 @@ def picture(width: int, height: int, channels: int) -> np.ndarray:
     return np.clip(np.stack(planes, axis=2), 0, 255).astype(np.uint8)
 
 
-def streams() -> dict[str, bytes]:
-    """Every conformance stream by name."""
-    found: dict[str, bytes] = {}
-    for name, size, channels in [
-        ("lop", (33, 17), 3), ("mop", (20, 40), 1), ("hop", (48, 31), 3), ("vhop", (25, 25), 4),
-        ("hop", (1, 1), 3), ("lop", (7, 1), 2), ("hop", (1, 5), 1), ("hop", (65, 63), 3),
-    ]:  # fmt: skip
-        arch = architecture(name, channels=channels, levels=7)
-        quantised, latents = random_parameters(arch, seed=size[0]), random_latents(arch, *size, 1)
-        label = f"random-{name}-{size[0]}x{size[1]}x{channels}"
-        found[label] = synthetic(arch, size, quantised, latents)
-    for low, high in [(0, 255), (5, 201)]:
-        arch = replace(NAMED_POINTS["mop"], n_channels=2)
-        quantised, latents = random_parameters(arch, seed=low), random_latents(arch, 26, 19, low)
-        stream = synthetic(arch, (26, 19), quantised, latents, (low, high))
-        found[f"range-{low}-{high}-mop-26x19x2"] = stream
-    for exponent in (0, 8, 15):
-        arch = architecture("hop", levels=7)
-        quantised = extreme_parameters(arch, exponent, seed=exponent)
-        latents = extreme_latents(arch, 24, 18, seed=exponent)
-        found[f"extreme-hop-q{exponent}"] = synthetic(arch, (24, 18), quantised, latents)
-    custom = Architecture(
-        n_spatial=3, n_features=1, synthesis_hidden=5, n_residual=3, n_arm_hidden=1,
-        ups_k_size=4, ups_preconcat_k_size=3, n_levels=4, n_hyper=1, n_channels=3,
-    )  # fmt: skip
-    quantised, latents = random_parameters(custom, seed=2), random_latents(custom, 30, 22, 2)
-    found["custom-30x22"] = synthetic(custom, (30, 22), quantised, latents)
-    for channels, complexity in [(3, "hop"), (1, "lop"), (4, "lop")]:
-        settings = FitSettings(lmbda=1e-3, steps=60, complexity=complexity, threads=1, prior=0)
-        encoded = encode_samples(picture(32, 24, channels), settings)
-        found[f"fitted-{complexity}-32x24x{channels}"] = encoded.data
-    for channels, complexity, number in [(3, "hop", 3), (3, "lop", 1), (1, "mop", 2)]:
-        settings = FitSettings(lmbda=1e-3, steps=20, complexity=complexity, threads=1, prior=number)
-        encoded = encode_samples(picture(40, 24, channels), settings)
-        found[f"prior{number}-{complexity}-40x24x{channels}"] = encoded.data
-    constant = np.full((9, 11, 3), 200, np.uint8)
-    settings = FitSettings(lmbda=1e-3, steps=5, complexity="lop", threads=1, prior=0)
-    found["constant-11x9"] = encode_samples(constant, settings).data
+def _fitted(samples: NDArray[np.uint8], complexity: str, steps: int, prior: int) -> bytes:
+    settings = FitSettings(lmbda=1e-3, steps=steps, complexity=complexity, threads=1, prior=prior)
+    return encode_samples(samples, settings).data
+
+
+def fitted_streams() -> Streams:
+    """Fits of a few steps. Another encoder or another torch may write other bytes for them."""
+    found = {}
+    for channels, name in [(3, "hop"), (1, "lop"), (4, "lop")]:
+        found[f"fitted-{name}-32x24x{channels}"] = Stream(
+            f"what the encoder writes, channels: {channels}",
+            partial(_fitted, picture(32, 24, channels), name, 60, 0),
+        )
+    for channels, name, number in [(3, "hop", 3), (3, "lop", 1), (1, "mop", 2)]:
+        found[f"prior{number}-{name}-40x24x{channels}"] = Stream(
+            f"what the encoder writes with a prior, channels: {channels}",
+            partial(_fitted, picture(40, 24, channels), name, 20, number),
+        )
+    found["constant-11x9"] = Stream(
+        "an empty parameter section; low and high are equal",
+        partial(_fitted, np.full((9, 11, 3), 200, np.uint8), "lop", 5, 0),
+    )
     return found
 
 
+# --- architectures ------------------------------------------------------------------------------
+
+
+def neighbour_streams() -> Streams:
+    """Both ends of every span of the table of wave steps, and kernels of every size."""
+    found = {}
+    for n_spatial, step, k_size, preconcat in [
+        (1, 1, 4, 1), (2, 1, 6, 3), (4, 2, 10, 5), (7, 2, 12, 7), (8, 3, 14, 9), (15, 3, 16, 11),
+        (16, 4, 8, 13), (25, 4, 8, 15), (26, 5, 6, 5),
+    ]:  # fmt: skip
+        arch = Architecture(
+            n_spatial=n_spatial, n_features=1, synthesis_hidden=3, n_residual=1, n_arm_hidden=1,
+            ups_k_size=k_size, ups_preconcat_k_size=preconcat, n_levels=5, n_hyper=1, n_channels=1,
+        )  # fmt: skip
+        found[f"neighbours-{n_spatial}"] = Stream(
+            f"{n_spatial} neighbours, whose wave step is {step}; "
+            f"filters of {k_size} and {preconcat} taps",
+            partial(modest, arch, (33, 21), 10 + n_spatial),
+        )
+    found["largest"] = Stream(
+        "all fields of the architecture at their largest: 40 neighbours, whose wave step is 5, "
+        "16 features, filters of 16 and 15 taps, four hidden and four residual layers",
+        largest,
+    )
+    return found
+
+
+def layer_streams() -> Streams:
+    """Parts of the decoder that are absent, or there most often."""
+    found = {}
+    for seed, (name, purpose, fields) in enumerate(
+        [
+            ("no-features", "no features: their groups are absent", {"n_features": 0}),
+            (
+                "no-hidden",
+                "no hidden layers of the ARM: arm.output is coded before arm.bias",
+                {"n_arm_hidden": 0},
+            ),
+            (
+                "no-hidden-no-features",
+                "no hidden layers of the ARM, no features, no residual layers",
+                {"n_arm_hidden": 0, "n_features": 0, "n_residual": 0},
+            ),
+            ("no-residual", "no residual layers", {"n_residual": 0}),
+            (
+                "four-hidden-four-residual",
+                "four hidden layers of the ARM, four residual layers",
+                {"n_arm_hidden": 4, "n_residual": 4},
+            ),
+            (
+                "one-number-hidden",
+                "one number in the hidden layer of the synthesis",
+                {"synthesis_hidden": 1},
+            ),
+        ],
+        start=21,
+    ):
+        arch = replace(NAMED_POINTS["lop"], **fields)
+        found[name] = Stream(purpose, partial(modest, arch, (33, 21), seed))
+    return found
+
+
+# --- grids --------------------------------------------------------------------------------------
+
+
+def grid_streams() -> Streams:
+    """Numbers of grids from the least to the most, and the usual ones of large pictures."""
+    found = {}
+    for seed, (name, purpose, grids, size) in enumerate(
+        [
+            ("levels-2", "two levels: one grid has features", (2, 0), (33, 21)),
+            ("levels-3", "three levels: two grids have features", (3, 0), (33, 21)),
+            ("levels-4-hyper-0", "no hyper grids where there may be one", (4, 0), (21, 9)),
+            ("levels-6-hyper-3", "`grids` repeats the usual Y but not L", (6, 3), (33, 21)),
+            ("levels-5-301x2", "a picture of two rows", (5, 2), (301, 2)),
+            ("levels-14-1x300", "a picture of one column, grids of one latent", (14, 1), (1, 300)),
+            ("levels-15-hyper-12", "the most grids that there are", (15, 12), (33, 21)),
+        ],
+        start=1,
+    ):
+        arch = replace(NAMED_POINTS["lop"], n_levels=grids[0], n_hyper=grids[1])
+        found[name] = Stream(purpose, partial(modest, arch, size, seed))
+    for width, height in [(999, 1001), (1000, 1000), (2000, 1500)]:
+        n_levels, n_hyper = default_grids(width, height)
+        found[f"usual-{width}x{height}"] = Stream(
+            f"the usual grids of {width * height} pixels, L = {n_levels} and Y = {n_hyper}",
+            partial(large, width, height),
+        )
+    return found
+
+
+# --- priors -------------------------------------------------------------------------------------
+
+
+def prior_streams() -> Streams:
+    """Priors for more levels and other channels, and differences on steps of every kind."""
+    return {
+        "prior2-lop-levels-8": Stream(
+            "a prior for one level more; several steps, q other than r",
+            partial(from_prior, "lop", 2, extra=1, size=(40, 24)),
+        ),
+        "prior3-mop-levels-9": Stream(
+            "a prior for two levels more", partial(from_prior, "mop", 3, extra=2, size=(27, 40))
+        ),
+        "prior2-hop-levels-8": Stream(
+            "a prior for one level more", partial(from_prior, "hop", 2, extra=1, size=(24, 36))
+        ),
+        "prior5-hop-levels-10-rgba": Stream(
+            "a prior for three levels more and four channels: none for the synthesis",
+            partial(from_prior, "hop", 5, extra=3, channels=4, size=(37, 29)),
+        ),
+        "prior1-hop-levels-15-grey": Stream(
+            "a prior for the most levels and one channel: none for the synthesis",
+            partial(from_prior, "hop", 1, extra=8, channels=1, size=(29, 37)),
+        ),
+        "prior4-lop-two-channels": Stream(
+            "a prior for two channels: none for the synthesis",
+            partial(from_prior, "lop", 4, channels=2, size=(40, 24)),
+        ),
+        "prior3-lop-q10": Stream(
+            "differences on the prior's own step, q = r = 10",
+            partial(from_prior, "lop", 3, exponent=10),
+        ),
+        "prior2-mop-q15": Stream(
+            "differences on a finer step than the prior's, q = 15 and r = 10",
+            partial(from_prior, "mop", 2, exponent=15, difference=2.0),
+        ),
+        "prior4-hop-q3": Stream(
+            "differences on a wider step than the prior's, q = 3 and r = 10",
+            partial(from_prior, "hop", 4, exponent=3, difference=0.12),
+        ),
+    }
+
+
+# --- ranges, roundings and messages -------------------------------------------------------------
+
+
+def rule_streams() -> Streams:
+    """Ranges that differ between channels, roundings of halves, unusual messages."""
+    lop = NAMED_POINTS["lop"]
+    return {
+        "range-code-0": Stream(
+            "the whole range in three channels", partial(modest, lop, (33, 21), 1, (0, 255))
+        ),
+        "range-code-1": Stream(
+            "margins from 0 to 15, each channel with its own",
+            partial(modest, lop, (33, 21), 2, ((0, 15, 3), (255, 240, 254))),
+        ),
+        "range-code-2": Stream(
+            "a margin of 16 in one channel, other ranges in the others, one of a single sample",
+            partial(modest, lop, (33, 21), 3, ((0, 16, 77), (255, 255, 77))),
+        ),
+        "worked-12x9": Stream("the numbers in the worked example of the format", _worked),
+        "halves": Stream(
+            "numbers halfway between two results of R, of the mean and of the scale index, above "
+            "and below zero",
+            halves,
+        ),
+        "half-samples": Stream("outputs halfway between two samples", half_samples),
+        "unread-bytes": Stream(
+            "messages that are not the shortest, with bytes that no decoder reads", unread_bytes
+        ),
+        "dear-indices": Stream(
+            "scale indices that are not the cheapest, 1 and 63 among them; the flag 1 before "
+            "integers that are all zero",
+            dear_indices,
+        ),
+    }
+
+
+def _worked() -> bytes:
+    arch = Architecture(
+        n_spatial=3, n_features=1, synthesis_hidden=4, n_residual=2, n_arm_hidden=1,
+        ups_k_size=4, ups_preconcat_k_size=3, n_levels=4, n_hyper=1, n_channels=2,
+    )  # fmt: skip
+    return modest(arch, (12, 9), 55)
+
+
+def streams() -> Streams:
+    """Every conformance stream by name."""
+    return (
+        random_streams()
+        | fitted_streams()
+        | neighbour_streams()
+        | layer_streams()
+        | grid_streams()
+        | prior_streams()
+        | rule_streams()
+    )
+
+
 def main() -> None:
-    """Add the streams that are missing."""
+    """Add the streams that are missing, and say what all are for."""
     index_path = FOLDER / "pixels.json"
     index = json.loads(index_path.read_text()) if index_path.exists() else {}
-    for name, data in streams().items():
-        if name in index:
-            continue
-        samples = decode_samples(data)
-        (FOLDER / f"{name}.givre").write_bytes(data)
-        index[name] = {
-            "shape": list(samples.shape),
-            "sha256": sha256(samples.tobytes()).hexdigest(),
-        }
+    for name, stream in streams().items():
+        if name not in index:
+            data = stream.make()
+            samples = decode_samples(data)
+            (FOLDER / f"{name}.givre").write_bytes(data)
+            digest = sha256(samples.tobytes()).hexdigest()
+            index[name] = {"shape": list(samples.shape), "sha256": digest}
+        index[name]["purpose"] = stream.purpose
     index_path.write_text(json.dumps(index, indent=1, sort_keys=True) + "\n")
 
 

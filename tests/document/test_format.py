@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -47,7 +48,7 @@ def test_context_offsets() -> None:
 
 
 def test_wavefront_steps() -> None:
-    (spans,), (steps,) = rows("`n_spatial`"), rows("step w")
+    (spans,), (steps,) = rows("`n_spatial`"), rows("wave step")
     stated = {}
     for span, step in zip(spans[1:], steps[1:], strict=True):
         first, last = (int(number) for number in span.split(" .. "))
@@ -123,8 +124,34 @@ def test_priors() -> None:
 
 def test_worked_example_is_what_the_script_prints() -> None:
     script = ROOT / "docs" / "worked_example.py"
-    stream = ROOT / "tests" / "conformance" / "fitted-lop-32x24x1.givre"
-    command = [sys.executable, str(script), str(stream)]
+    command = [sys.executable, str(script)]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    for part in printed.rstrip().split("\n\n"):
-        assert f"```\n{part}\n```" in DOCUMENT
+    parts = printed.rstrip().split("\n\n")
+    section = DOCUMENT.split("## 16. Worked example")[1]
+    assert re.findall(r"```\n(.*?)\n```", section, re.DOTALL) == parts
+    assert len(parts) == 7
+
+
+def test_the_letters_of_the_architecture() -> None:
+    """The short names are those of the columns of the table of architectures, in its order."""
+    header = next(line for line in DOCUMENT.splitlines() if line.startswith("| code | name |"))
+    stated = re.search(r"Short names used below: (.*?)\n\n", DOCUMENT, re.DOTALL)
+    assert stated is not None
+    assert re.findall(r"`(\w+)`", stated[1]) == re.findall(r"`(\w+)`", header)
+
+
+def test_conformance_streams_are_described() -> None:
+    described = re.findall(
+        r"^- `(\w+)`: ", DOCUMENT.split("### Conformance streams")[1], re.MULTILINE
+    )
+    index = json.loads((ROOT / "tests" / "conformance" / "pixels.json").read_text())
+    assert all(set(entry) == set(described) for entry in index.values())
+    assert (ROOT / "tests" / "conformance" / "constant-11x9.givre").stat().st_size == 25
+
+
+def test_links_lead_to_headings() -> None:
+    headings = re.findall(r"^#+ (.*)$", DOCUMENT, re.MULTILINE)
+    anchors = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    links = re.findall(r"\]\(#([\w-]+)\)", DOCUMENT)
+    assert set(links) <= anchors
+    assert len(links) > 40
