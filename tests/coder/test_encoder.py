@@ -11,6 +11,7 @@ import pytest
 import safetensors
 import safetensors.torch
 import torch
+from fits import context_of, start_fit
 from numpy.typing import NDArray
 
 import givre
@@ -20,16 +21,13 @@ from givre.bitstream.priors import load_prior
 from givre.coder.decoder import decode_samples
 from givre.coder.encoder import Encoded, check_collapse, encode_fit, encode_samples, write_fit
 from givre.coder.fitting.checkpoint import Fit
-from givre.coder.fitting.fit_kernels import REFERENCE
 from givre.coder.fitting.normalisation import make_target
 from givre.coder.fitting.overfit import overfit
-from givre.coder.fitting.schedule import Recipe
 from givre.coder.fitting.settings import FitSettings
-from givre.coder.fitting.trainer import Trainer
 from givre.coder.inspection.file_info import file_info
 from givre.coder.psnr import mean_squared_error, psnr_db
 from givre.errors import BitstreamError, CheckpointError, CollapseError, GivreError, ImageError
-from givre.models.architecture import NAMED_POINTS, tensor_specs
+from givre.models.architecture import tensor_specs
 from givre.models.codec_model import CodecModel
 from givre.models.filters.initial import initial_half
 
@@ -153,7 +151,7 @@ def test_a_collapse_is_not_called_a_success(fitted: tuple[Samples, Fit, Encoded]
     zeros = {spec.name: np.zeros(spec.shape, np.int32) for spec in specs}
     dead = QuantisedParameters(zeros, {spec.group: 0 for spec in specs})
     with pytest.raises(CollapseError, match="no better than a constant image"):
-        check_collapse(write_fit(fit, samples, dead).report, samples)
+        check_collapse(write_fit(fit, context_of(fit, samples), dead).report, samples)
 
 
 def test_a_resumed_fit_ends_where_an_uninterrupted_one_does(tmp_path) -> None:
@@ -178,8 +176,7 @@ def test_a_resumed_fit_ends_where_an_uninterrupted_one_does(tmp_path) -> None:
 
 @pytest.mark.parametrize("name", [None, "bilinear", "kaiser"])
 def test_a_fit_starts_from_the_named_filters(name: str | None) -> None:
-    arch, target = NAMED_POINTS["lop"], make_target(picture(24, 20))
-    trainer = Trainer(arch, target, 1e-3, 0, Recipe(), REFERENCE, name)
+    _, trainer = start_fit(picture(24, 20), replace(LOP, prior=0, ups_init=name))
     for layer in trainer.model.upsampling.transposed:
         assert layer.weight.tolist() == pytest.approx(initial_half(name, 8), abs=1e-7)
 

@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from fits import start_fit
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from givre.coder.fitting.overfit import start_fit
 from givre.coder.fitting.schedule import Recipe, gain_for_lmbda, plan_step
 from givre.coder.fitting.setting_table import EFFORT_STEPS
 from givre.coder.fitting.settings import (
@@ -101,7 +101,7 @@ def test_the_plan_weighs_the_rate_in_the_gradient(kernels: str) -> None:
     settings = FitSettings(complexity="lop", threads=1, kernels=kernels, prior=0)
     found = []
     for weight in (1.0, 3.0):
-        _, trainer = start_fit(samples, settings, Recipe())
+        _, trainer = start_fit(samples, settings)
         plan = replace(plan_step(Recipe(), 0, 100), rate=weight)
         trainer.step(0, plan, None)
         found.append(trainer.model.arm.output.bias.grad)

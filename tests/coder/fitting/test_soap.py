@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from givre.coder.fitting.soap import Soap
+from givre.coder.fitting.fused_kernels import FusedSoap
+from givre.coder.fitting.soap import Soap, SoapSettings
 from givre.models.architecture import NAMED_POINTS, tensor_specs
 
 SHAPES = [spec.shape for spec in tensor_specs(NAMED_POINTS["mop"])]
@@ -19,15 +20,13 @@ def tensors(shapes: list[tuple[int, ...]], scale: float, seed: int) -> list[Tens
     return [scale * torch.randn(shape, generator=generator) for shape in shapes]
 
 
-def run(
-    soap: Soap, parameters: list[Tensor], steps: range, compiled: bool, clip: float = inf
-) -> None:
+def run(soap: Soap, parameters: list[Tensor], steps: range, clip: float = inf) -> None:
     """Steps with gradients that depend on the step alone, so that rounding cannot spread."""
     for step in steps:
         gradients = tensors([tuple(p.shape) for p in parameters], 0.1, 100 + step)
         for i, (parameter, gradient) in enumerate(zip(parameters, gradients, strict=True)):
             parameter.grad = gradient * (1 + i % 3)
-        soap.step(0.01, clip, compiled)
+        soap.step(0.01, clip)
 
 
 def fresh(shapes: list[tuple[int, ...]] = SHAPES) -> list[Tensor]:
@@ -43,9 +42,9 @@ def fresh(shapes: list[tuple[int, ...]] = SHAPES) -> list[Tensor]:
 def test_compiled_step_equals_torch(shapes: list[tuple[int, ...]], clip: float) -> None:
     """Everything in the state too, until after the first refresh of the bases."""
     ours, theirs = fresh(shapes), fresh(shapes)
-    compiled, plain = Soap(ours), Soap(theirs)
-    run(compiled, ours, range(12), True, clip)
-    run(plain, theirs, range(12), False, clip)
+    compiled, plain = FusedSoap(ours, SoapSettings()), Soap(theirs)
+    run(compiled, ours, range(12), clip)
+    run(plain, theirs, range(12), clip)
     for a, b in zip(ours, theirs, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-5, atol=2e-6)
     expected = plain.state_tensors()
@@ -56,13 +55,13 @@ def test_compiled_step_equals_torch(shapes: list[tuple[int, ...]], clip: float) 
 def test_both_steps_go_on_from_each_others_state() -> None:
     """Steps in torch, then compiled ones from the saved state, as when a fit is resumed."""
     whole, first = fresh(), fresh()
-    run(Soap(whole), whole, range(16), False)
+    run(Soap(whole), whole, range(16))
     soap = Soap(first)
-    run(soap, first, range(7), False)
+    run(soap, first, range(7))
     second = [p.detach().clone().requires_grad_() for p in first]
-    restored = Soap(second)
+    restored = FusedSoap(second, SoapSettings())
     restored.load_state_tensors({k: v.clone() for k, v in soap.state_tensors().items()})
-    run(restored, second, range(7, 16), True)
+    run(restored, second, range(7, 16))
     for a, b in zip(second, whole, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-5, atol=5e-6)
 
@@ -72,16 +71,16 @@ def test_renewed_bases_are_orthogonal(rows: int) -> None:
     """Of full rank, of a rank that leaves most of the space open, and of rank zero."""
     for rank in (rows, 1, 0):
         parameters = fresh([(rows, 5)])
-        soap = Soap(parameters)
+        soap = FusedSoap(parameters, SoapSettings())
         left, right = tensors([(rows, rank), (rank, 5)], 1.0, 3)
         for _ in range(2):
             parameters[0].grad = left @ right
-            soap.step(0.01, compiled=True)
+            soap.step(0.01)
         for _ in range(8):
             parameters[0].grad = left @ right
-            soap.step(0.0, compiled=True)
+            soap.step(0.0)
         parameters[0].grad = left @ right
-        soap.step(0.0, compiled=True)  # the tenth since the start, which renews them
+        soap.step(0.0)  # the tenth since the start, which renews them
         state = soap.state_tensors()
         for side in ("rows", "columns"):
             basis = state[f"0.{side}.basis"].double()
@@ -89,13 +88,13 @@ def test_renewed_bases_are_orthogonal(rows: int) -> None:
             torch.testing.assert_close(basis.t() @ basis, expected, rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("compiled", [False, True])
-def test_clipping_is_that_of_torch(compiled: bool) -> None:
+@pytest.mark.parametrize("kind", [Soap, FusedSoap])
+def test_clipping_is_that_of_torch(kind: type[Soap]) -> None:
     # The first gradient leaves no plane without curvature, where any basis would do.
     shapes: list[tuple[int, ...]] = [(4, 3), (6, 6), (5,)]
     ours, theirs = fresh(shapes), fresh(shapes)
-    clipped, plain = Soap(ours), Soap(theirs)
-    run(clipped, ours, range(3), compiled, 0.3)
+    clipped, plain = kind(ours, SoapSettings()), Soap(theirs)
+    run(clipped, ours, range(3), 0.3)
     for step in range(3):
         gradients = tensors(shapes, 0.1, 100 + step)
         for i, (parameter, gradient) in enumerate(zip(theirs, gradients, strict=True)):
@@ -106,15 +105,15 @@ def test_clipping_is_that_of_torch(compiled: bool) -> None:
         torch.testing.assert_close(a, b, rtol=1e-5, atol=2e-6)
 
 
-@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("kind", [Soap, FusedSoap])
 @pytest.mark.parametrize("clip", [inf, 0.1])
-def test_a_diverged_gradient_shows(compiled: bool, clip: float) -> None:
+def test_a_diverged_gradient_shows(kind: type[Soap], clip: float) -> None:
     parameters = fresh([(4, 3), (5,)])
-    soap = Soap(parameters)
-    run(soap, parameters, range(2), compiled)
+    soap = kind(parameters, SoapSettings())
+    run(soap, parameters, range(2))
     for parameter in parameters:
         parameter.grad = torch.full(parameter.shape, torch.nan)
-    soap.step(0.01, clip, compiled)
+    soap.step(0.01, clip)
     assert all(bool(p.isnan().all()) for p in parameters)
 
 

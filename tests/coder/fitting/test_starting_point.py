@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from fits import FUSED, REFERENCE, start_fit
 from numpy.typing import NDArray
 from places import DEMO_IMAGE
 from torch import Tensor
@@ -23,11 +24,11 @@ from givre.coder.decoder import decode_samples
 from givre.coder.encoder import encode_fit, write_fit
 from givre.coder.files.images import load_samples
 from givre.coder.fitting.analysis import N_LEVELS, analyse, image_pyramid, load_analysis
-from givre.coder.fitting.checkpoint import Fit, architecture_for, image_digest
+from givre.coder.fitting.checkpoint import Fit, image_digest
 from givre.coder.fitting.choices import FitChoices, continued_settings, new_settings
-from givre.coder.fitting.fit_kernels import REFERENCE, choose_kernels
+from givre.coder.fitting.fit_kernels import FitKernels
 from givre.coder.fitting.normalisation import make_target
-from givre.coder.fitting.overfit import overfit, start_fit
+from givre.coder.fitting.overfit import overfit
 from givre.coder.fitting.parameter_rate import FLOOR, ParameterRate
 from givre.coder.fitting.prior_choice import (
     FARTHEST,
@@ -41,7 +42,7 @@ from givre.coder.fitting.prior_choice import (
 )
 from givre.coder.fitting.schedule import Recipe, plan_step
 from givre.coder.fitting.screen_content import comparable_lmbda
-from givre.coder.fitting.settings import FitSettings
+from givre.coder.fitting.settings import FitSettings, architecture_for
 from givre.coder.fitting.starting_point import start_latents, start_networks
 from givre.coder.inspection.file_info import file_info
 from givre.coder.psnr import constant_error
@@ -119,9 +120,9 @@ def test_screen_content_starts_like_a_photograph_at_a_smaller_lambda() -> None:
     columns = np.arange(64) // 8 * 30
     screen = np.broadcast_to(columns[:, None], (40, 64, 3)).astype(np.uint8)
     for samples, number in ((screen, 3), (ramp(64, 40), 2), (screen[:, ::8], 2)):
-        settings, _ = start_fit(samples, replace(FAST, lmbda=4e-3), Recipe())
+        settings, _ = start_fit(samples, replace(FAST, lmbda=4e-3))
         assert prior_for_any_size(settings.prior or 0) == number
-    settings, _ = start_fit(screen, replace(FAST, lmbda=4e-3, prior=1), Recipe())
+    settings, _ = start_fit(screen, replace(FAST, lmbda=4e-3, prior=1))
     assert settings.prior == 1
 
 
@@ -178,7 +179,7 @@ def test_small_smooth_images_start_from_a_coarser_prior(
     """Where its start is clearly better; the choice is fixed in the settings."""
     if settings.prior is None and samples.shape[0] * samples.shape[1] <= FEW_PIXELS:
         number = SMALL_PRIORS.get(number, number)
-    chosen, trainer = start_fit(samples, settings, Recipe())
+    chosen, trainer = start_fit(samples, settings)
     assert chosen == replace(settings, prior=number)
     arch = architecture_for(settings, samples.shape[1], samples.shape[0], 3)
     expected = load_prior(arch, number).values(arch)["arm.output.weight"]
@@ -289,7 +290,7 @@ def test_the_hidden_layer_of_a_small_image_stays_at_the_prior(
     """Up to 32,768 pixels, if the prior has such a layer: grey images get theirs from a seed."""
     samples = ramp(width, 136, channels)
     settings = replace(FAST, prior=prior, kernels=kernels, complexity=point)
-    _, trainer = start_fit(samples, settings, Recipe())
+    _, trainer = start_fit(samples, settings)
     before = trainer.parameters()
     for step in range(3):
         trainer.step(step, plan_step(Recipe(), 50, 100), None)
@@ -383,9 +384,8 @@ def test_every_prior_has_its_analysis(point: str, number: int) -> None:
 
 
 def both_kinds(arch: Architecture, width: int, height: int) -> Sequence[FittedLatents]:
-    fused = choose_kernels("fused", CPU, 1)
     all_grids = grids(arch, width, height)
-    return [kernels.latents(all_grids, CPU) for kernels in (REFERENCE, fused)]
+    return [kernels.latents(all_grids, CPU) for kernels in (REFERENCE, FUSED)]
 
 
 def random_latents(arch: Architecture, width: int, height: int, seed: int) -> list[Tensor]:
@@ -437,13 +437,13 @@ def standing(model: CodecModel) -> dict[str, np.ndarray]:
     return {name: p.detach().double().numpy().copy() for name, p in model.named_parameters()}
 
 
-def moved_model(seed: int = 0) -> tuple[CodecModel, ParameterRate]:
+def moved_model(seed: int = 0, kernels: FitKernels = REFERENCE) -> tuple[CodecModel, ParameterRate]:
     """A model whose parameters are 0.5 to 2 away from where its rate began."""
     arch = NAMED_POINTS["lop"]
     model = CodecModel(arch, 16, 16)
     generator = torch.Generator().manual_seed(seed)
     model.initialise(generator, torch.zeros(3))
-    rate = ParameterRate(arch, model, standing(model))
+    rate = kernels.parameter_rate(arch, model, standing(model))
     with torch.no_grad():
         for p in model.parameters():
             sign = torch.randint(0, 2, p.shape, generator=generator) * 2 - 1
@@ -487,11 +487,11 @@ def test_the_gradient_is_the_slope_of_the_bits() -> None:
 
 def test_the_compiled_slope_has_the_same_bits() -> None:
     gradients = []
-    for compiled in (False, True):
-        model, rate = moved_model()
+    for kernels in (REFERENCE, FUSED):
+        model, rate = moved_model(kernels=kernels)
         with torch.no_grad():
             model.arm.hidden[0].weight.copy_(moved_model(1)[0].arm.hidden[0].weight)
-        rate.add_gradient(0.37, compiled)
+        rate.add_gradient(0.37)
         gradients.append(
             torch.cat([p.grad.view(-1) for p in model.parameters() if p.grad is not None])
         )

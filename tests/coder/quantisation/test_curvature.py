@@ -9,11 +9,12 @@ from math import exp, log
 import numpy as np
 import pytest
 import torch
+from fits import FUSED, REFERENCE
 from model_cases import lively_model
 from numpy.typing import NDArray
 from torch import Tensor
 
-from givre.coder.fitting.fit_kernels import REFERENCE, Kernels, choose_kernels
+from givre.coder.fitting.fit_kernels import FitKernels
 from givre.coder.fitting.normalisation import Target, make_target
 from givre.coder.fitting.torch_context import torch_threads
 from givre.coder.quantisation import curvature
@@ -31,7 +32,6 @@ Doubles = NDArray[np.float64]
 LOP = NAMED_POINTS["lop"]
 NO_RESIDUAL = replace(LOP, n_residual=0)
 NO_FEATURES = replace(LOP, n_features=0, n_levels=2, n_hyper=0)
-FUSED = choose_kernels("fused", torch.device("cpu"), 1)
 WIDTH, HEIGHT = 16, 12
 
 
@@ -224,7 +224,7 @@ def test_names_order_the_rows() -> None:
     ids=["reference", "fused", "no residual"],
 )
 def test_distortion_bends_as_the_samples_of_all_pixels_say(
-    arch: Architecture, kernels: Kernels, monkeypatch: pytest.MonkeyPatch
+    arch: Architecture, kernels: FitKernels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Exact for the synthesis, which has one residual layer at most; filters by difference.
 

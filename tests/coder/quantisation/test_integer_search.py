@@ -9,6 +9,7 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
+from fits import FUSED, REFERENCE
 
 from givre.bitstream.parameters import parameter_bits, parameter_cost_table
 from givre.bitstream.rangecoder import PARAMETER_MAX
@@ -62,13 +63,24 @@ class Case:
     def rounded_in_turn(self) -> Integers:
         tables = self.lattice.tables(self.lattice.nearest(self.values))
         return round_in_turn(
-            self.curvature, nothing(self.values), self.values, self.lattice, tables
+            self.curvature, nothing(self.values), self.values, self.lattice, tables, FUSED
         )
 
     def descended(self, integers: Integers) -> Integers:
         return descend(
-            self.curvature, nothing(self.values), self.gradient(integers), integers, self.lattice
+            self.curvature,
+            nothing(self.values),
+            self.gradient(integers),
+            integers,
+            self.lattice,
+            FUSED,
         )
+
+
+def rounded(
+    curvature: torch.Tensor, values: Doubles, lattice: Lattice, tables: Doubles
+) -> Integers:
+    return round_in_turn(curvature, nothing(values), values, lattice, tables, FUSED)
 
 
 def random_case(seed: int, n: int, limit: int = 8) -> Case:
@@ -140,7 +152,7 @@ def test_without_correlation_or_bits_it_is_plain_rounding(seed: int) -> None:
     lattice = replace(plain_lattice(30), steps=2.0 ** rng.integers(-4, 1, 30))
     values = rng.uniform(-3, 3, 30) * lattice.steps
     curvature = torch.from_numpy(np.diag(rng.uniform(0.1, 100, 30)))
-    found = round_in_turn(curvature, nothing(values), values, lattice, NO_BITS)
+    found = rounded(curvature, values, lattice, NO_BITS)
     assert found.tolist() == lattice.nearest(values).tolist()
 
 
@@ -148,7 +160,9 @@ def test_one_parameter_makes_up_for_the_other() -> None:
     """Their sum counts a hundred times as much as their difference."""
     curvature = torch.tensor([[101.0, 99.0], [99.0, 101.0]], dtype=torch.float64)
     case = Case(curvature, np.array([0.4, 0.45]), plain_lattice(2))
-    found = round_in_turn(curvature, nothing(case.values), case.values, case.lattice, NO_BITS)
+    found = round_in_turn(
+        curvature, nothing(case.values), case.values, case.lattice, NO_BITS, FUSED
+    )
     assert found.sum() == 1
     least = min(case.error(np.array(pair)) for pair in product(range(-3, 4), repeat=2))
     assert case.error(found) == pytest.approx(least)
@@ -160,7 +174,9 @@ def test_bits_draw_towards_zero_as_far_as_the_error_allows() -> None:
     tables = 5.0 * np.abs(np.arange(-PARAMETER_MAX, PARAMETER_MAX + 1))[None]
     curvature = torch.from_numpy(np.diag([6.2, 6.3, 1000.0]))
     values = np.array([1.3, -1.3, 1.3])
-    assert round_in_turn(curvature, nothing(values), values, plain_lattice(3), tables).tolist() == [
+    assert round_in_turn(
+        curvature, nothing(values), values, plain_lattice(3), tables, FUSED
+    ).tolist() == [
         0,
         -1,
         1,
@@ -173,7 +189,7 @@ def test_what_is_left_of_the_values_is_the_least_of_the_quadratic() -> None:
     steps, limit = np.array([1.0, 2.0**-10]), np.array([4000, 4000])
     lattice = Lattice(np.zeros(2, int), 1, steps, -limit, limit, SIDE[:1])
     values = np.array([0.3, 0.7])
-    first, second = round_in_turn(curvature, nothing(values), values, lattice, NO_BITS) * steps
+    first, second = rounded(curvature, values, lattice, NO_BITS) * steps
     assert first == 0
     assert second == pytest.approx(0.7 + 3.0 / 1.0 * 0.3, abs=2.0**-11)
 
@@ -185,13 +201,13 @@ def test_an_addition_to_the_diagonal_is_part_of_the_matrix(seed: int) -> None:
     whole = case.curvature + torch.diag(torch.from_numpy(extra))
     tables = case.lattice.tables(case.lattice.nearest(case.values))
     rounded, expected = (
-        round_in_turn(matrix, added, case.values, case.lattice, tables)
+        round_in_turn(matrix, added, case.values, case.lattice, tables, FUSED)
         for matrix, added in ((case.curvature, extra), (whole, nothing(extra)))
     )
     assert rounded.tolist() == expected.tolist()
     slope = case.gradient(rounded)
     found, expected = (
-        descend(matrix, added, slope, rounded, case.lattice)
+        descend(matrix, added, slope, rounded, case.lattice, FUSED)
         for matrix, added in ((case.curvature, extra), (whole, nothing(extra)))
     )
     assert found.tolist() == expected.tolist()
@@ -261,7 +277,7 @@ def test_descent_goes_by_the_gradient_it_is_given() -> None:
     curvature = torch.from_numpy(np.diag([1e4, 1e4, 1e4]))
     start = np.array([2, -1, 0])
     slope = -1e4 * np.array([3.2, 0.1, -2.4])
-    found = descend(curvature, nothing(slope), slope, start, plain_lattice(3))
+    found = descend(curvature, nothing(slope), slope, start, plain_lattice(3), FUSED)
     assert found.tolist() == [5, -1, -2]
     assert start.tolist() == [2, -1, 0]
 
@@ -292,3 +308,24 @@ def test_the_same_twice() -> None:
     assert first.rounded_in_turn().tolist() == second.rounded_in_turn().tolist()
     ends = [case.descended(case.rounded_in_turn()).tolist() for case in (first, second)]
     assert ends[0] == ends[1]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_plain_loops_give_the_same_integers(seed: int) -> None:
+    case = random_case(seed, 40)
+    tables = case.lattice.tables(case.lattice.nearest(case.values))
+    extra = nothing(case.values)
+    first, second = (
+        round_in_turn(case.curvature, extra, case.values, case.lattice, tables, kernels)
+        for kernels in (FUSED, REFERENCE)
+    )
+    assert np.array_equal(first, second)
+    assert first.any()
+    start = case.lattice.nearest(case.values)
+    slope = case.gradient(start)
+    first, second = (
+        descend(case.curvature, extra, slope, start, case.lattice, kernels)
+        for kernels in (FUSED, REFERENCE)
+    )
+    assert np.array_equal(first, second)
+    assert (first != start).any()

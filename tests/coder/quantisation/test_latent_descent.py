@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from fits import FUSED, REFERENCE, context_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from model_cases import lively_model
@@ -15,7 +16,6 @@ from torch import Tensor
 
 from givre.coder.decoder import decode_samples
 from givre.coder.encoder import encode_fit, write_fit
-from givre.coder.fitting.fit_kernels import REFERENCE, choose_kernels
 from givre.coder.fitting.normalisation import Target, make_target
 from givre.coder.fitting.overfit import overfit
 from givre.coder.fitting.settings import FitSettings
@@ -215,9 +215,8 @@ def small_target(case: Case) -> Target:
 def test_the_descent_ends_where_no_candidate_lowers_the_loss() -> None:
     case = Case(NAMED_POINTS["lop"], 8, 7)
     lmbda = 0.01
-    kernels = choose_kernels("fused", torch.device("cpu"), 1)
     thorough = Descent(slack=1e6, silent=0.0)
-    latents = descend(case.model, case.latents, small_target(case), lmbda, kernels, 30, 0, thorough)
+    latents = descend(case.model, case.latents, small_target(case), lmbda, FUSED, 30, 0, thorough)
 
     def loss(candidate: list[Tensor]) -> float:
         error, bits = case.squared_error_and_bits(candidate)
@@ -237,11 +236,10 @@ def test_the_descent_ends_where_no_candidate_lowers_the_loss() -> None:
 
 def test_the_guess_spares_work_but_little_of_the_gain() -> None:
     case = Case(NAMED_POINTS["hop"], 48, 40)
-    kernels = choose_kernels("fused", torch.device("cpu"), 1)
 
     def gain(descent: Descent) -> float:
         target = small_target(case)
-        found = descend(case.model, case.latents, target, 0.01, kernels, 1, 0, descent)
+        found = descend(case.model, case.latents, target, 0.01, FUSED, 1, 0, descent)
         error, bits = case.squared_error_and_bits(found)
         before = case.squared_error_and_bits(case.latents)
         return before[0] - error + 0.03 * (before[1] - bits)
@@ -266,13 +264,14 @@ def photograph() -> NDArray[np.uint8]:
 def test_finishing_a_fit_lowers_the_loss_of_its_file() -> None:
     samples = photograph()
     fit = overfit(samples, FitSettings(lmbda=1e-3, steps=250, complexity="lop", threads=1))
-    target = make_target(samples)
-    moved, quantised = finish_fit(fit, target)
+    context = context_of(fit, samples)
+    moved, quantised = finish_fit(fit, context)
     assert any(not torch.equal(a, b) for a, b in zip(moved.latents, fit.latents, strict=True))
     loss = encode_fit(fit, samples).report.loss
-    assert loss == write_fit(moved, samples, quantised).report.loss
-    assert loss < write_fit(fit, samples, quantise_fit(fit, target)).report.loss
-    again, same = finish_fit(replace(fit, settings=replace(fit.settings, threads=2)), target)
+    assert loss == write_fit(moved, context, quantised).report.loss
+    assert loss < write_fit(fit, context, quantise_fit(fit, context)).report.loss
+    on_two = replace(fit, settings=replace(fit.settings, threads=2))
+    again, same = finish_fit(on_two, context_of(on_two, samples))
     assert all(torch.equal(a, b) for a, b in zip(moved.latents, again.latents, strict=True))
     assert same.exponents == quantised.exponents
 
@@ -280,12 +279,12 @@ def test_finishing_a_fit_lowers_the_loss_of_its_file() -> None:
 def test_latents_of_long_fits_are_visited_once_more() -> None:
     samples = photograph()
     fit = overfit(samples, FitSettings(lmbda=1e-3, steps=40, complexity="lop", threads=1))
-    target = make_target(samples)
+    context, target = context_of(fit, samples), make_target(samples)
     model = CodecModel(fit.architecture, 56, 40)
     model.load_state_dict(fit.parameters)
 
     def loss_after(steps: int) -> float:
-        moved = move_latents(replace(fit, steps=steps), fit.parameters, target)
+        moved = move_latents(replace(fit, steps=steps), fit.parameters, context)
         latents = [latent.float() for latent in moved.latents]
         with torch.no_grad():
             error = REFERENCE.distortion(model, latents, target.normalised, target.span)
@@ -297,16 +296,16 @@ def test_latents_of_long_fits_are_visited_once_more() -> None:
 def test_long_fits_of_small_images_are_quantised_more_than_once() -> None:
     samples = photograph()
     fit = overfit(samples, FitSettings(lmbda=1e-3, steps=60, complexity="lop", threads=1))
-    target = make_target(samples)
+    context = context_of(fit, samples)
     losses = []
     for steps in (_MORE_ROUNDS_STEPS - 1, _MORE_ROUNDS_STEPS):
-        moved, quantised = finish_fit(replace(fit, steps=steps), target)
-        report = write_fit(moved, samples, quantised).report
+        moved, quantised = finish_fit(replace(fit, steps=steps), context)
+        report = write_fit(moved, context, quantised).report
         losses.append(report.loss)
         byte = fit.settings.lmbda * 8 / (56 * 40)
         rounding = 1 / 12 / 255**2  # of the samples to 8 bits
         expected = report.loss - report.header_bytes * byte - rounding
-        assert _file_loss(moved, quantised, target) == pytest.approx(expected, abs=2 * byte)
+        assert _file_loss(moved, quantised, context) == pytest.approx(expected, abs=2 * byte)
         assert moved.parameters is fit.parameters
     assert losses[1] < losses[0]
 
@@ -314,7 +313,7 @@ def test_long_fits_of_small_images_are_quantised_more_than_once() -> None:
 def test_a_channel_without_span_does_not_keep_the_others_from_moving() -> None:
     opaque = np.dstack([photograph(), np.full((40, 56), 255, np.uint8)])
     fit = overfit(opaque, FitSettings(lmbda=1e-3, steps=30, complexity="lop", threads=1))
-    moved, _ = finish_fit(replace(fit, steps=250), make_target(opaque))
+    moved, _ = finish_fit(replace(fit, steps=250), context_of(fit, opaque))
     main = [i for i, g in enumerate(grids(fit.architecture, 56, 40)) if not g.hyper]
     assert any(not torch.equal(moved.latents[i], fit.latents[i]) for i in main)
 
@@ -332,5 +331,5 @@ def test_short_fits_and_plain_torch_keep_their_latents(change: dict[str, object]
     fit = overfit(samples, FitSettings(lmbda=1e-3, steps=10, complexity="lop", threads=1))
     changed = replace(fit, steps=change.get("steps", 250))  # type: ignore[arg-type]
     changed = replace(changed, settings=replace(fit.settings, **change))  # type: ignore[arg-type]
-    kept, _ = finish_fit(changed, make_target(samples))
+    kept, _ = finish_fit(changed, context_of(changed, samples))
     assert kept is changed

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 import torch
+from fits import FUSED, context_of
 from numpy.typing import NDArray
 from places import DEMO_IMAGE
 from torch import Tensor, nn
@@ -23,7 +24,6 @@ from givre.bitstream.side_information import GroupGuess, side_bits
 from givre.coder.encoder import write_fit
 from givre.coder.files.images import load_samples
 from givre.coder.fitting.checkpoint import Fit
-from givre.coder.fitting.normalisation import make_target
 from givre.coder.fitting.overfit import overfit
 from givre.coder.fitting.settings import FitSettings
 from givre.coder.fitting.torch_context import torch_threads
@@ -75,7 +75,7 @@ class Bowl:
 
     def chosen(self, understated: float = 1.0) -> Choice:
         told = torch.from_numpy(self.curvature / understated)
-        return choose_integers(self.cost, told, self.groups)
+        return choose_integers(self.cost, told, self.groups, FUSED)
 
     def depth(self, integers: NDArray[np.int64], exponents: Sequence[int]) -> float:
         """Cost of integers, own bits included, computed anew."""
@@ -219,7 +219,7 @@ def short_fit(request: pytest.FixtureRequest) -> Quantised:
     with torch_threads(1):
         fit = overfit(samples, settings)
         before = {name: value.clone() for name, value in fit.parameters.items()}
-        return Quantised(fit, samples, quantise_parameters(fit, make_target(samples), 1), before)
+        return Quantised(fit, samples, quantise_parameters(fit, context_of(fit, samples)), before)
 
 
 def test_a_fit_is_quantised_to_what_its_file_holds(short_fit: Quantised) -> None:
@@ -237,7 +237,9 @@ def test_a_fit_is_quantised_to_what_its_file_holds(short_fit: Quantised) -> None
 
 @pytest.mark.parametrize("short_fit", [None], ids=["prior"], indirect=True, scope="module")
 def test_threads_change_no_integer(short_fit: Quantised) -> None:
-    again = quantise_parameters(short_fit.fit, make_target(short_fit.samples), 2)
+    fit = short_fit.fit
+    on_two = replace(fit, settings=replace(fit.settings, threads=2))
+    again = quantise_parameters(on_two, context_of(on_two, short_fit.samples))
     assert again.exponents == short_fit.parameters.exponents
     for name, integers in short_fit.parameters.integers.items():
         np.testing.assert_array_equal(again.integers[name], integers, err_msg=name)
@@ -253,7 +255,7 @@ def test_parameters_that_diverged_begin_at_the_prior() -> None:
         broken[name].view(-1)[1] = value
         at_prior[name].view(-1)[1] = prior[name].flat[1]
     found, expected = (
-        quantise_parameters(replace(fit, parameters=parameters), make_target(samples), 1)
+        quantise_parameters(replace(fit, parameters=parameters), context_of(fit, samples))
         for parameters in (broken, at_prior)
     )
     assert found.exponents == expected.exponents
@@ -264,7 +266,7 @@ def test_parameters_that_diverged_begin_at_the_prior() -> None:
 def test_a_file_costs_little_more_than_its_fit(short_fit: Quantised) -> None:
     """A bit for each parameter, quality that was lost included; and less than plain rounding."""
     fit, lmbda = short_fit.fit, short_fit.fit.settings.lmbda
-    report = write_fit(fit, short_fit.samples, short_fit.parameters).report
+    report = write_fit(fit, context_of(fit, short_fit.samples), short_fit.parameters).report
     fit_loss = 10 ** (-fit.psnr_db / 10) + lmbda * fit.bpp
     n_bits = 8 * report.header_bytes + sum(p.numel() for p in fit.parameters.values())
     assert report.loss < fit_loss + lmbda * n_bits / (fit.width * fit.height)
@@ -277,4 +279,4 @@ def test_a_file_costs_little_more_than_its_fit(short_fit: Quantised) -> None:
             integers[spec.name] = np.rint(np.ldexp(difference, exponent)).astype(np.int32)
         exponents = {spec.group: exponent for spec in specs}
         rounded = QuantisedParameters(integers, exponents, fit.prior)
-        assert report.loss < write_fit(fit, short_fit.samples, rounded).report.loss
+        assert report.loss < write_fit(fit, context_of(fit, short_fit.samples), rounded).report.loss

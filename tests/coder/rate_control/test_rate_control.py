@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from fits import start_fit
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -17,10 +18,10 @@ from PIL import Image
 import givre
 from givre.coder.encoder import _CONVERGED_STEPS
 from givre.coder.fitting.choices import FitChoices, continued_settings, new_settings
-from givre.coder.fitting.overfit import fitting_threads, start_fit
 from givre.coder.fitting.progress import Progress
 from givre.coder.fitting.schedule import Recipe, learning_left, plan_step
 from givre.coder.fitting.settings import FitSettings
+from givre.coder.fitting.torch_context import torch_threads
 from givre.coder.fitting.trainer import Trainer
 from givre.coder.psnr import mean_squared_error, psnr_db
 from givre.coder.rate_control.correction import (
@@ -334,8 +335,8 @@ def test_latents_go_back_and_on_as_before(samples: NDArray[np.uint8], kernels: s
             trainer.step(i, plan, upcoming, latents_only=True)
         return [latent.numpy().copy() for latent in trainer.symbols()]
 
-    with fitting_threads(settings):
-        _, trainer = start_fit(samples, settings, recipe)
+    with torch_threads(1):
+        _, trainer = start_fit(samples, settings)
         networks = trainer.parameters()
         steps(trainer, 0, 3)
         state = trainer.latent_state()

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 from compiled_noise import normal_noise as compiled_noise
+from fits import start_fit
 from numpy.typing import NDArray
 
 from givre.coder.encoder import encode_samples
 from givre.coder.fitting.checkpoint import Fit
 from givre.coder.fitting.fit_kernels import choose_kernels
-from givre.coder.fitting.normalisation import make_target
 from givre.coder.fitting.overfit import overfit
 from givre.coder.fitting.schedule import Recipe, plan_step
 from givre.coder.fitting.settings import FitSettings
@@ -35,10 +35,13 @@ def picture(width: int, height: int, channels: int = 3) -> NDArray[np.uint8]:
 
 
 def trainer(name: str, complexity: str, samples: NDArray[np.uint8]) -> Trainer:
-    fit = overfit(samples, FitSettings(steps=1, complexity=complexity, threads=1))
-    return Trainer(
-        fit.architecture, make_target(samples), 1e-3, 3, Recipe(), choose_kernels(name, CPU, 1)
-    )
+    return start_fit(samples, plain_start(complexity, kernels=name))[1]
+
+
+def plain_start(complexity: str, **changes: object) -> FitSettings:
+    """Settings of a fit without a prior."""
+    settings = FitSettings(lmbda=1e-3, seed=3, complexity=complexity, threads=1, prior=0)
+    return replace(settings, **changes)  # type: ignore[arg-type]
 
 
 def loss(fit: Fit) -> float:
@@ -87,8 +90,7 @@ def test_the_direct_gradient_is_that_of_autograd(complexity: str, threads: int) 
     """
     samples = picture(60, 52)
     kernels = choose_kernels("fused", CPU, threads)
-    arch = overfit(samples, FitSettings(steps=1, complexity=complexity, threads=1)).architecture
-    t = Trainer(arch, make_target(samples), 1e-3, 3, Recipe(), kernels)
+    _, t = start_fit(samples, plain_start(complexity, kernels="fused", threads=threads))
     for i in range(3):
         t.step(i, plan_step(Recipe(), i, 50), plan_step(Recipe(), i + 1, 50))
     found = gradients(t, 3, 50)
