@@ -64,7 +64,9 @@ def double_planes(source: Floats, out: Floats, taps: Floats, first: int, last: i
     """
     _, height, width = source.shape
     n = taps.shape[0] // 2
-    even, odd = taps[::2].copy(), taps[1::2].copy()
+    even, odd = np.empty(n, np.float32), np.empty(n, np.float32)
+    for t in range(n):
+        even[t], odd[t] = taps[2 * t], taps[2 * t + 1]
     padded = np.empty(width + n + 1, np.float32)
     ring = np.empty((2 * n, 2 * width), np.float32)
     index = np.empty(n, np.int64)
@@ -111,7 +113,9 @@ def double_planes_adjoint(
     _, height, width = source.shape
     high, wide = grad_out.shape[1:]
     n = taps.shape[0] // 2
-    even, odd = taps[::2].copy(), taps[1::2].copy()
+    even, odd = np.empty(n, np.float32), np.empty(n, np.float32)
+    for t in range(n):
+        even[t], odd[t] = taps[2 * t], taps[2 * t + 1]
     padded = np.empty(width + n + 1, np.float32)
     ring = np.empty((2 * n, 2 * width), np.float32)
     index = np.empty(n, np.int64)
@@ -126,7 +130,8 @@ def double_planes_adjoint(
     for item in range(first, last):
         p, start = item // blocks, item % blocks * BLOCK_ROWS
         sums = grad_taps[item]
-        sums[:] = 0
+        for t in range(sums.shape[0]):
+            sums[t] = 0
         ready = max(start - n // 2, 0)
         for m in range(start, min(start + BLOCK_ROWS, height)):
             for i in range(ready, min(m + n // 2, height - 1) + 1):
@@ -227,7 +232,8 @@ def sharpen_planes_adjoint(
     for item in range(first, last):
         p, start = item // blocks, item % blocks * BLOCK_ROWS
         sums = grad_taps[item]
-        sums[:] = 0
+        for t in range(sums.shape[0]):
+            sums[t] = 0
         ready = max(start - reach, 0)
         for y in range(start, min(start + BLOCK_ROWS, height)):
             for i in range(ready, min(y + reach, height - 1) + 1):

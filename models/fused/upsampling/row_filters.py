@@ -2,7 +2,7 @@
 
 A loop with a fixed number of four taps is what LLVM vectorises well, so every filter is padded
 with zero taps to a multiple of four, and longer ones run the loop several times. Rows are float32
-and contiguous.
+and contiguous. They are copied by loops: NumPy's assignment to a slice makes ten times the code.
 """
 
 from __future__ import annotations
@@ -99,16 +99,20 @@ def double_row(out: Floats, padded: Floats, even: Floats, odd: Floats) -> None:
 def pad_row(padded: Floats, row: Floats, before: int) -> None:
     """Copy a row to padded[before:] and continue it on both sides by its border samples."""
     width = row.shape[0]
-    padded[:before] = row[0]
-    padded[before : before + width] = row
-    padded[before + width :] = row[width - 1]
+    for x in range(before):
+        padded[x] = row[0]
+    for x in range(width):
+        padded[before + x] = row[x]
+    for x in range(before + width, padded.shape[0]):
+        padded[x] = row[width - 1]
 
 
 @kernel_part()
 def fold_row(out: Floats, extended: Floats, before: int) -> None:
     """Adjoint of `pad_row`: what lies outside of the row is added to its border samples."""
     width = out.shape[0]
-    out[:] = extended[before : before + width]
+    for x in range(width):
+        out[x] = extended[before + x]
     for x in range(before):
         out[0] += extended[x]
     for x in range(before + width, extended.shape[0]):
