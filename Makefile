@@ -49,7 +49,7 @@ $(VENV)/.torch:
 # A stale build folder would put deleted modules into the package.
 $(VENV)/.installed: $(VENV)/.torch $(SOURCES)
 	rm -rf build
-	$(BIN)/python -m pip install --quiet .
+	$(BIN)/python -m pip install --quiet '.[encode]'
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.torch $(SOURCES)

@@ -14,7 +14,7 @@ from platform import python_version
 from typing import NoReturn
 
 from givre.errors import GivreError, OutputError
-from givre.scripts import decode, encode, info, inspect_file, overfit
+from givre.scripts import compile_kernels, decode, encode, info, inspect_file, overfit
 from givre.version import __version__
 
 EXIT_INTERRUPTED = 130
@@ -91,7 +91,7 @@ def build_parser() -> argparse.ArgumentParser:
     subparsers = parser.add_subparsers(
         metavar="COMMAND", required=True, parser_class=_OptionsAnywhere
     )
-    for command in (encode, decode, info, inspect_file, overfit):
+    for command in (encode, decode, info, inspect_file, overfit, compile_kernels):
         command.add_parser(subparsers)
     return parser
 

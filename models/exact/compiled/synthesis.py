@@ -20,6 +20,7 @@ import numpy as np
 
 from givre.models.architecture import Architecture
 from givre.models.compiled.kernel import kernel, kernel_part
+from givre.models.compiled.loops import copy
 from givre.models.compiled.types import Doubles, Doubles1, Doubles2, Doubles3, Samples3
 from givre.models.exact.compiled.blocks import (
     BLOCK,
@@ -301,7 +302,7 @@ def synthesise_rows(
                     for p in range(count):
                         line[p] = on_grid(trunk[p] + extra[p], -LIMIT)
                     if normalised.size:
-                        normalised[channel, row - first, tile_left:tile_right] = line[:count]
+                        copy(line[:count], normalised[channel, row - first, tile_left:tile_right])
                     if samples.size:
                         base, factor = output.low[channel], output.span[channel]
                         # Two loops: the stores below go C bytes apart, which spoils the first.

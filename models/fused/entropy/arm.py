@@ -26,6 +26,7 @@ from typing import NamedTuple
 import numpy as np
 
 from givre.models.compiled.kernel import kernel, kernel_part
+from givre.models.compiled.loops import fill
 from givre.models.compiled.types import FLAGS, Floats, Floats2, Integers, Integers1
 from givre.models.fused.entropy.laplace import block_bits, block_bits_and_gradient
 from givre.models.fused.entropy.products import (
@@ -119,7 +120,7 @@ def _scatter(
         at, target = (n_spatial + f) * BLOCK, features.first + f * features.plane
         values = maps[target : target + _HALF_BLOCK]
         if even_row:
-            values[:] = _ZERO
+            fill(values, _ZERO)
         for p in range(_HALF_BLOCK):
             values[p] += context[at + 2 * p] + context[at + 2 * p + 1]
 
@@ -229,7 +230,7 @@ def arm_rate_and_gradient(
     delta = np.empty(2 * BLOCK, np.float32)
     bits = np.empty(BLOCK, np.float32)
     no_bias = np.zeros(n_inputs, np.float32)
-    gradient[:] = _ZERO
+    fill(gradient, _ZERO)
     total = np.float64(0)
     for y in range(first, last):
         for x in range(0, width, BLOCK):
@@ -242,8 +243,8 @@ def arm_rate_and_gradient(
             predict(weights, layers, predicted)
             symbols = inputs.latents[pixel : pixel + BLOCK]
             block_bits_and_gradient(symbols, predicted, bits, delta)
-            delta[n_valid:BLOCK] = _ZERO
-            delta[BLOCK + n_valid :] = _ZERO
+            fill(delta[n_valid:BLOCK], _ZERO)
+            fill(delta[BLOCK + n_valid :], _ZERO)
             sum_of_block = _ZERO
             for p in range(n_valid):
                 sum_of_block += bits[p]

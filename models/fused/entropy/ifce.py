@@ -20,6 +20,7 @@ from __future__ import annotations
 import numpy as np
 
 from givre.models.compiled.kernel import kernel_part
+from givre.models.compiled.loops import fill
 from givre.models.compiled.types import FLAGS, Doubles, Floats, Integers
 from givre.models.fused.entropy.arm import MARGIN
 from givre.models.fused.entropy.tables import (
@@ -110,7 +111,7 @@ def extract_feature(
         for y in range(height):
             row = maps[start + y * map_stride : start + (y + 1) * map_stride]
             if i == n_levels - 1:
-                row[:] = bias
+                fill(row, bias)
             else:
                 coarser = levels[i + 1]
                 above = _map_start(coarser, feature) + y // 2 * coarser[LEVEL_MAP_STRIDE]
@@ -121,7 +122,7 @@ def extract_feature(
             if level[LEVEL_HYPER] >= 0:
                 at = level[LEVEL_HYPER] + y * level[LEVEL_STRIDE]
                 _add_scaled(inside, latents[at : at + width], weight[level[LEVEL_HYPER_INPUT]])
-            row[width:] = _ZERO
+            fill(row[width:], _ZERO)
 
 
 @kernel_part(fastmath=FLAGS)
@@ -156,7 +157,7 @@ def extract_feature_backward(
                 at = _map_start(coarser, feature) + y // 2 * coarser[LEVEL_MAP_STRIDE]
                 target = gradient[at : at + coarser[LEVEL_MAP_STRIDE]]
                 if y % 2 == 0:
-                    target[:] = _ZERO
+                    fill(target, _ZERO)
                 # The columns beyond the width are zero, so an odd width needs no special case.
                 pairs = target[: coarser[LEVEL_WIDTH]]
                 at = start + y * map_stride

@@ -22,6 +22,7 @@ from typing import NamedTuple
 import numpy as np
 
 from givre.models.compiled.kernel import kernel, kernel_part
+from givre.models.compiled.loops import fill
 from givre.models.compiled.tickets import Parts, Tickets, next_ticket
 from givre.models.compiled.types import Floats, Floats1, Integers2, Words2
 from givre.models.compiled.vector_math import exp2, tanh
@@ -187,16 +188,16 @@ def latent_pass(
                     if last.noise != 0:
                         fill_normal(last.keys[grid], block, normal)
                     else:
-                        normal[:] = 0
+                        fill(normal, 0)
                     _slope(u, normal, last, slope)
                     mean, square = latents.mean[start:end], latents.square[start:end]
                     found = latents.gradient[start:end]
                     _adam(u, mean, square, found, slope, adam)
-                    found[:] = 0
+                    fill(found, 0)
                 if len(latents.proxy):
                     if upcoming.noise != 0:
                         fill_normal(upcoming.keys[grid], block, normal)
                     else:
-                        normal[:] = 0
+                        fill(normal, 0)
                     _proxy(u, normal, upcoming, latents.proxy[start:end])
         part = next_ticket(tickets)

@@ -23,6 +23,7 @@ from typing import NamedTuple
 import numpy as np
 
 from givre.models.compiled.kernel import kernel, kernel_part
+from givre.models.compiled.loops import fill
 from givre.models.compiled.tickets import Parts, Tickets, next_ticket
 from givre.models.compiled.types import FLAGS, Doubles2, Floats, Floats1, Floats2
 from givre.models.fused.synthesis.products import (
@@ -179,7 +180,7 @@ def pixel_forward(
     x = np.zeros(n_inputs * BLOCK, np.float32)
     a = np.empty(n_hidden * BLOCK, np.float32)
     out = np.empty(_CHANNELS * BLOCK, np.float32)
-    x[n_levels * BLOCK : (n_levels + 1) * BLOCK] = _ONE
+    fill(x[n_levels * BLOCK : (n_levels + 1) * BLOCK], _ONE)
     part = next_ticket(tickets)
     while part < parts.shape[0]:
         for block in range(parts[part, 0], parts[part, 1]):
@@ -221,16 +222,16 @@ def pixel_backward(
     dx = np.empty(BLOCK * n_levels, np.float32)
     g = np.zeros(_CHANNELS * BLOCK, np.float32)
     s = np.zeros(_CHANNELS * BLOCK, np.float32)
-    x[n_levels * BLOCK : (n_levels + 1) * BLOCK] = _ONE
+    fill(x[n_levels * BLOCK : (n_levels + 1) * BLOCK], _ONE)
     part = next_ticket(tickets)
     while part < parts.shape[0]:
         by_hidden, by_stabiliser = sums.hidden[part], sums.stabiliser[part]
         by_output = sums.output[part, : n_hidden * _CHANNELS]
         by_bias = sums.output[part, n_hidden * _CHANNELS :]
-        by_hidden[:] = 0
-        by_output[:] = 0
-        by_bias[:] = 0
-        by_stabiliser[:] = 0
+        fill(by_hidden, 0)
+        fill(by_output, 0)
+        fill(by_bias, 0)
+        fill(by_stabiliser, 0)
         for block in range(parts[part, 0], parts[part, 1]):
             start = block * BLOCK
             load_block(dense, start, n_levels, x)

@@ -15,6 +15,7 @@ from __future__ import annotations
 import numpy as np
 
 from givre.models.compiled.kernel import kernel, kernel_part
+from givre.models.compiled.loops import fill
 from givre.models.compiled.tickets import Parts, Tickets, next_ticket
 from givre.models.compiled.types import FLAGS, Doubles, Doubles2, Floats, Floats3
 from givre.models.fused.synthesis.residual_layers import Ring, add_filtered, put_row
@@ -143,7 +144,7 @@ def residual_backward(
     while part < parts.shape[0]:
         first, last = parts[part, 0], parts[part, 1]
         own = sums[part]
-        own[:] = 0
+        fill(own, 0)
         put_row(source, first - 1, (first + 2) % 3, inputs)
         put_row(source, first, first % 3, inputs)
         _put_row_or_zeros(gradient, first - 1, (first + 2) % 3, gradients)
