@@ -91,7 +91,7 @@ def fork_while_compiling() -> None:
         sleep(0.3)
         return function.__wrapped__
 
-    with patch.object(Compiled, "_build", compile_slowly):
+    with patch.object(Compiled, "_compile", compile_slowly):
         compiling = Thread(target=doubled.machine_code)
         compiling.start()
         started.wait()
