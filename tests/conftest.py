@@ -20,5 +20,5 @@ sys.path.insert(0, str(Path(__file__).parent))
 def deterministic_torch() -> None:
     import torch
 
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)  # its other threads spin, and take the cores from the kernels
     torch.use_deterministic_algorithms(True)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from configparser import ConfigParser
+from functools import cache
 from pathlib import Path
 
-import pytest
 from places import ROOT
 
 FOLDERS = {
@@ -20,11 +20,29 @@ FOLDERS = {
     "scripts": "givre.scripts",
 }
 BARE_NAMES = set(FOLDERS)
+# What the modules of a package may not import.
 FORBIDDEN = {
-    "models": ("givre.bitstream", "givre.coder", "givre.scripts"),
-    "bitstream": ("givre.coder", "givre.scripts", "torch"),
-    "coder": ("givre.scripts",),
+    "givre.models": ("givre.bitstream", "givre.coder", "givre.scripts"),
+    "givre.bitstream": ("givre.coder", "givre.scripts", "torch"),
+    "givre.coder": ("givre.scripts",),
+    "givre.models.compiled": ("givre.models.exact", "givre.models.fused"),
+    "givre.models.exact": ("givre.models.fused",),
+    "givre.models.fused": ("givre.models.exact",),
+    "givre.models.filters": ("givre.models.compiled", "givre.models.exact", "givre.models.fused"),
 }
+# The parts of `givre.coder`: each may import itself and those after it.
+CODER_ORDER = (
+    "whole_encode",
+    "rate_control",
+    "encoder",
+    "quantisation",
+    "fitting",
+    "inspection",
+    "files",
+    "decoder",
+    "exact_backends",
+    "psnr",
+)
 # In these packages only a module named torch_... may load it.
 TORCH_FREE = ("givre.bitstream", "givre.models.exact")
 TORCH_FREE_MODULES = (
@@ -42,11 +60,6 @@ def sources(*folders: str) -> list[Path]:
 
 
 PACKAGE_SOURCES = sources(*FOLDERS)
-ALL_SOURCES = sources(*FOLDERS, "benchmarks", "tests")
-
-
-def relative(path: Path) -> str:
-    return str(path.relative_to(ROOT))
 
 
 def module_name(path: Path) -> str:
@@ -56,9 +69,14 @@ def module_name(path: Path) -> str:
     return ".".join((FOLDERS[folder], *parts))
 
 
-def imported(source: str) -> Iterator[str]:
-    """Full names that a source imports; a relative import shows its leading dots."""
-    for node in ast.walk(ast.parse(source)):
+@cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def imported(tree: ast.AST) -> Iterator[str]:
+    """Full names that code imports, in functions too; a relative import shows its leading dots."""
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -66,8 +84,26 @@ def imported(source: str) -> Iterator[str]:
             yield from (f"{module}.{alias.name}" for alias in node.names)
 
 
+class _WithoutTypes(ast.NodeTransformer):
+    def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt]:
+        self.generic_visit(node)
+        types = isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+        return node.orelse if types else node
+
+
+def imported_when_run(source: str) -> list[str]:
+    """The same without what stands under TYPE_CHECKING, which names types and loads nothing."""
+    return list(imported(_WithoutTypes().visit(ast.parse(source))))
+
+
 def within(name: str, package: str) -> bool:
     return name == package or name.startswith(f"{package}.")
+
+
+def check(paths: Iterable[Path], faults: Callable[[Path], Iterable[str]]) -> None:
+    """Fail with the names of the sources in which there is a fault."""
+    found = [f"{path.relative_to(ROOT)}: {fault}" for path in paths for fault in faults(path)]
+    assert not found, "\n".join(found)
 
 
 def loaded_modules(names: list[str], folder: Path) -> set[str]:
@@ -82,6 +118,7 @@ def loaded_modules(names: list[str], folder: Path) -> set[str]:
 def test_the_sources_are_found() -> None:
     names = {module_name(path) for path in PACKAGE_SOURCES}
     assert {"givre", "givre.errors", "givre.models", "givre.models.exact"} <= names
+    assert names >= FORBIDDEN.keys() | set(TORCH_FREE)
 
 
 def test_every_folder_of_a_package_is_installed() -> None:
@@ -93,37 +130,95 @@ def test_every_folder_of_a_package_is_installed() -> None:
 
 def test_imports_are_read_in_every_spelling() -> None:
     source = "import a.b, c\nfrom d import e as f\ndef g():\n    from . import h\n"
-    assert list(imported(source)) == ["a.b", "c", "d.e", "..h"]
+    assert list(imported(ast.parse(source))) == ["a.b", "c", "d.e", "..h"]
+    with_types = f"if TYPE_CHECKING:\n    import i\nelse:\n    import j\n{source}"
+    assert imported_when_run(with_types) == ["j", "a.b", "c", "d.e", "..h"]
 
 
-@pytest.mark.parametrize("path", ALL_SOURCES, ids=relative)
-def test_imports_name_the_installed_package(path: Path) -> None:
-    for name in imported(path.read_text(encoding="utf-8")):
-        assert name.split(".")[0] not in BARE_NAMES, f"{name}: import it from givre"
-        assert not name.startswith("."), f"{name}: imports are absolute"
+def test_imports_name_the_installed_package() -> None:
+    def misspelt(path: Path) -> Iterator[str]:
+        for name in imported(tree_of(path)):
+            if name.split(".")[0] in BARE_NAMES:
+                yield f"{name}, import it from givre"
+            if name.startswith("."):
+                yield f"{name}, imports are absolute"
+
+    check(sources(*FOLDERS, "benchmarks", "tests"), misspelt)
 
 
-@pytest.mark.parametrize("path", sources(*FORBIDDEN), ids=relative)
-def test_imports_go_one_way(path: Path) -> None:
-    folder = path.relative_to(ROOT).parts[0]
-    for name in imported(path.read_text(encoding="utf-8")):
-        assert not any(within(name, package) for package in FORBIDDEN[folder]), name
+def test_imports_go_one_way() -> None:
+    def forbidden(path: Path) -> Iterator[str]:
+        own = module_name(path)
+        out_of_reach = [
+            other
+            for package, others in FORBIDDEN.items()
+            if within(own, package)
+            for other in others
+        ]
+        for name in imported(tree_of(path)):
+            if any(within(name, other) for other in out_of_reach):
+                yield name
+
+    check(PACKAGE_SOURCES, forbidden)
 
 
-@pytest.mark.parametrize("path", sources("api", "bitstream", "coder", "models"), ids=relative)
-def test_only_the_command_line_prints(path: Path) -> None:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    lines = [
-        node.lineno for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id == "print"
-    ]
-    assert lines == []
+def coder_part(name: str) -> str | None:
+    """The folder or module right inside `givre.coder` that a name belongs to."""
+    return name.split(".")[2] if name.startswith("givre.coder.") else None
 
 
-@pytest.mark.parametrize("path", sources(*FOLDERS, "benchmarks"), ids=relative)
-def test_modules_are_described_and_short(path: Path) -> None:
-    source = path.read_text(encoding="utf-8")
-    assert ast.get_docstring(ast.parse(source)), "the module has no docstring"
-    assert len(source.splitlines()) <= MAX_LINES
+def imports_against_the_order(own: str, source: str) -> Iterator[str]:
+    """Those in the source of a module of the coder."""
+    part = coder_part(own)
+    allowed = CODER_ORDER[CODER_ORDER.index(part) :] if part else ()
+    for name in imported_when_run(source):
+        other = coder_part(name)
+        if other is not None and other not in allowed:
+            yield name
+
+
+def test_every_part_of_the_coder_has_its_place() -> None:
+    parts = {coder_part(module_name(path)) for path in sources("coder")}
+    assert parts - {None} == set(CODER_ORDER)
+
+
+def test_imports_against_the_order_are_seen_wherever_they_stand() -> None:
+    back = "from givre.coder.encoder import Encoded"
+    for source in (back, f"def f():\n    {back}", f"if x:\n    pass\nelse:\n    {back}"):
+        found = imports_against_the_order("givre.coder.fitting.checkpoint", source)
+        assert list(found) == ["givre.coder.encoder.Encoded"]
+    for own in ("givre.coder.rate_control.outcome", "givre.coder.encoder"):
+        assert list(imports_against_the_order(own, back)) == []
+    assert list(imports_against_the_order("givre.coder", back)) == ["givre.coder.encoder.Encoded"]
+    types = f"if TYPE_CHECKING:\n    {back}"
+    assert list(imports_against_the_order("givre.coder.fitting.checkpoint", types)) == []
+
+
+def test_imports_inside_the_coder_go_one_way() -> None:
+    def backward(path: Path) -> Iterator[str]:
+        return imports_against_the_order(module_name(path), path.read_text(encoding="utf-8"))
+
+    check(sources("coder"), backward)
+
+
+def test_only_the_command_line_prints() -> None:
+    def prints(path: Path) -> Iterator[str]:
+        for node in ast.walk(tree_of(path)):
+            if isinstance(node, ast.Name) and node.id == "print":
+                yield f"print in line {node.lineno}"
+
+    check(sources("api", "bitstream", "coder", "models"), prints)
+
+
+def test_modules_are_described_and_short() -> None:
+    def shortcomings(path: Path) -> Iterator[str]:
+        if not ast.get_docstring(tree_of(path)):
+            yield "the module has no docstring"
+        lines = len(path.read_text(encoding="utf-8").splitlines())
+        if lines > MAX_LINES:
+            yield f"{lines} lines, more than {MAX_LINES}"
+
+    check(sources(*FOLDERS, "benchmarks"), shortcomings)
 
 
 def positional(function: ast.FunctionDef) -> list[str]:
@@ -132,12 +227,15 @@ def positional(function: ast.FunctionDef) -> list[str]:
     return names[1:] if names[:1] in (["self"], ["cls"]) else names
 
 
-@pytest.mark.parametrize("path", PACKAGE_SOURCES, ids=relative)
-def test_no_function_takes_many_arguments_by_their_place(path: Path) -> None:
+def test_no_function_takes_many_arguments_by_their_place() -> None:
     """Arguments by keyword only do not count: they cannot be mistaken for each other."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.FunctionDef):
-            assert len(positional(node)) <= MAX_POSITIONAL, f"{node.name}: line {node.lineno}"
+
+    def crowded(path: Path) -> Iterator[str]:
+        for node in ast.walk(tree_of(path)):
+            if isinstance(node, ast.FunctionDef) and len(positional(node)) > MAX_POSITIONAL:
+                yield f"{node.name} in line {node.lineno}"
+
+    check(PACKAGE_SOURCES, crowded)
 
 
 def test_importing_everything_takes_no_bare_name(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from math import pi
 import numpy as np
 import pytest
 import torch
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import ndimage, signal
 from torch import Tensor
@@ -21,12 +22,18 @@ from givre.models.upsampling import INFERENCE_FORM, TRAINING_FORM, ExecutionForm
 Array = NDArray[np.float64]
 
 KERNEL_SIZES = [4, 6, 8, 10, 12, 14, 16]
-SIZES = [(1, 1), (1, 7), (2, 3), (5, 8), (17, 33), (33, 18), (65, 33)]
 FORMS = [pytest.param(TRAINING_FORM, id="2d"), pytest.param(INFERENCE_FORM, id="1d")]
 BOUNDS = [(torch.float32, 1e-5), (torch.float64, 1e-12)]
 INITIAL = [
     (name, k) for name, k in product(INITIAL_KERNELS, KERNEL_SIZES) if name != "bicubic" or k >= 8
 ]
+
+ANY_FORM = st.sampled_from([TRAINING_FORM, INFERENCE_FORM])
+
+
+def any_size(largest: int) -> st.SearchStrategy[tuple[int, int]]:
+    """Heights and widths; the smallest ones are where borders meet."""
+    return st.tuples(st.integers(1, largest), st.integers(1, largest))
 
 
 def normal(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Tensor:

@@ -22,6 +22,12 @@ from givre.models.compiled.signatures import is_named_tuple, numba_signature, si
 _log = logging.getLogger(__name__)
 _lock = threading.RLock()
 
+if hasattr(os, "register_at_fork"):
+    # A fork in the middle of a compilation would leave its process a lock that no thread frees.
+    os.register_at_fork(
+        before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release
+    )
+
 Fastmath = bool | frozenset[str]
 
 P = ParamSpec("P")

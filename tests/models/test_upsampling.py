@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import torch
 import upsampling_reference as reference
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
+from upsampling_cases import ANY_FORM, FORMS, KERNEL_SIZES, any_size, normal
 
 from givre.errors import UsageError
 from givre.models import upsampling
@@ -34,14 +35,7 @@ from givre.models.upsampling import (
     upsample,
 )
 
-SIZES = [(1, 1), (1, 7), (2, 3), (5, 8), (17, 33), (65, 33)]
-FORMS = [pytest.param(TRAINING_FORM, id="2d"), pytest.param(INFERENCE_FORM, id="1d")]
-PADDINGS = ["replicate", "zeros"]
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
-
-
-def normal(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
 
 
 def pyramid(
@@ -101,17 +95,25 @@ def test_both_polyphase_sums_are_one_at_initialisation(kernel_size: int) -> None
 # One upsampling filter
 
 
-@pytest.mark.parametrize("training", [True, False])
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("kernel_size", [4, 6, 8, 10, 12])
+@given(
+    kernel_size=st.sampled_from(KERNEL_SIZES),
+    size=any_size(65),
+    precision=st.sampled_from([(torch.float32, 1e-6), (torch.float64, 1e-12)]),
+)
+@example(kernel_size=4, size=(1, 1), precision=(torch.float32, 1e-6))
+@example(kernel_size=16, size=(1, 1), precision=(torch.float32, 1e-6))
+@example(kernel_size=8, size=(1, 7), precision=(torch.float64, 1e-12))
+@settings(max_examples=50, deadline=None, derandomize=True)
 def test_initial_filter_is_torch_interpolation(
-    kernel_size: int, size: tuple[int, int], training: bool
+    kernel_size: int, size: tuple[int, int], precision: tuple[torch.dtype, float]
 ) -> None:
-    x = normal(2, 1, *size, dtype=torch.float32)
+    dtype, bound = precision
+    x = normal(2, 1, *size, dtype=dtype)
     mode = "bilinear" if kernel_size < 8 else "bicubic"
     expected = F.interpolate(x, scale_factor=2, mode=mode, align_corners=False)
-    layer = UpsamplingSeparableSymmetricConvTranspose2d(kernel_size).train(training)
-    torch.testing.assert_close(layer(x), expected, rtol=0, atol=1e-6)
+    layer = UpsamplingSeparableSymmetricConvTranspose2d(kernel_size).to(dtype)
+    for training in (True, False):
+        torch.testing.assert_close(layer.train(training)(x), expected, rtol=0, atol=bound)
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -122,9 +124,10 @@ def test_constant_stays_constant_at_initialisation(kernel_size: int, training: b
     assert torch.equal(layer(torch.full((1, 1, 5, 3), 3.0)), torch.full((1, 1, 10, 6), 3.0))
 
 
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("size", [(1, 1), (1, 4), (3, 2), (5, 7)])
-@pytest.mark.parametrize("n_taps", [2, 3, 4, 5])
+@given(n_taps=st.integers(2, 5), size=any_size(8), form=ANY_FORM)
+@example(n_taps=5, size=(1, 1), form=TRAINING_FORM)
+@example(n_taps=5, size=(1, 1), form=INFERENCE_FORM)
+@settings(max_examples=40, deadline=None, derandomize=True)
 def test_transposed_equals_its_defining_sum(
     n_taps: int, size: tuple[int, int], form: ExecutionForm
 ) -> None:
@@ -182,21 +185,24 @@ def test_away_from_the_border_it_is_the_adjoint_of_a_strided_convolution() -> No
 # One pre-concatenation filter
 
 
-@pytest.mark.parametrize("padding", PADDINGS)
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("size", [(1, 1), (1, 4), (3, 2), (5, 7)])
-@pytest.mark.parametrize("n_taps", [1, 2, 4])
+@given(
+    n_taps=st.integers(1, 4),
+    size=any_size(8),
+    form=ANY_FORM,
+    padding=st.sampled_from(["replicate", "zeros"]),
+)
+@example(n_taps=4, size=(1, 1), form=TRAINING_FORM, padding="replicate")
+@example(n_taps=4, size=(1, 1), form=INFERENCE_FORM, padding="replicate")
+@settings(max_examples=50, deadline=None, derandomize=True)
 def test_preconcat_equals_its_defining_sum(
-    n_taps: int,
-    size: tuple[int, int],
-    form: ExecutionForm,
-    padding: str,
-    monkeypatch: pytest.MonkeyPatch,
+    n_taps: int, size: tuple[int, int], form: ExecutionForm, padding: str
 ) -> None:
-    monkeypatch.setattr(upsampling, "PRECONCAT_PADDING", padding)
     x, half = normal(1, 1, *size), normal(n_taps, seed=1)
     expected = reference.preconcat(x[0, 0].numpy(), half.numpy(), padding)
-    np.testing.assert_allclose(form.preconcat(x, half)[0, 0], expected, rtol=0, atol=1e-12)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(upsampling, "PRECONCAT_PADDING", padding)
+        found = form.preconcat(x, half)[0, 0]
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -250,7 +256,7 @@ def test_training_and_inference_agree(
     n_taps=st.integers(2, 5),
     n_preconcat_taps=st.integers(1, 4),
     n_filters=st.tuples(st.integers(1, 4), st.integers(1, 4)),
-    form=st.sampled_from([TRAINING_FORM, INFERENCE_FORM]),
+    form=ANY_FORM,
 )
 @settings(max_examples=40, deadline=None, derandomize=True)
 def test_pyramid_equals_its_defining_sums(

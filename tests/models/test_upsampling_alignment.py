@@ -58,17 +58,17 @@ def test_an_impulse_shows_the_half_pixel_shift() -> None:
 
 
 @pytest.mark.parametrize("n_stages", [1, 2, 3])
-@pytest.mark.parametrize("k", KERNEL_SIZES)
-def test_a_latent_stays_over_the_centre_of_its_pixels(k: int, n_stages: int) -> None:
+def test_a_latent_stays_over_the_centre_of_its_pixels(n_stages: int) -> None:
     """Whatever the taps: the pixels of latent i are i * 2^n .. (i + 1) * 2^n - 1."""
     size, at = 24, (9, 12)
     scale = 2**n_stages
     latents = pyramid(size * scale, size * scale, (0,) * n_stages + (1,))
     latents[-1].zero_()[0, 0, at[0], at[1]] = 1.0
-    halves = [0.1 * h + initial("bilinear", k) for h in filters(n_stages, k // 2)]
-    response = upsample(latents, halves, filters(1, 2), INFERENCE_FORM)[0, 0].numpy()
-    centroid = ndimage.center_of_mass(response)
-    assert centroid == pytest.approx([(i + 0.5) * scale - 0.5 for i in at], abs=1e-9)
+    for k in KERNEL_SIZES:
+        halves = [0.1 * h + initial("bilinear", k) for h in filters(n_stages, k // 2)]
+        response = upsample(latents, halves, filters(1, 2), INFERENCE_FORM)[0, 0].numpy()
+        centroid = ndimage.center_of_mass(response)
+        assert centroid == pytest.approx([(i + 0.5) * scale - 0.5 for i in at], abs=1e-9), k
     triangle = torch.tensor([0.5, 1.0, 0.5], dtype=torch.float64)
     aligned = latents[-1]
     for _ in range(n_stages):

@@ -11,16 +11,17 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
 from upsampling_cases import (
+    ANY_FORM,
     BOUNDS,
     FORMS,
     INITIAL,
     KERNEL_SIZES,
-    SIZES,
+    any_size,
     filters,
     initial,
     normal,
@@ -38,7 +39,6 @@ from givre.models.upsampling import (
     TRAINING_FORM,
     ExecutionForm,
     Upsampling,
-    UpsamplingSeparableSymmetricConvTranspose2d,
     polyphase_filters,
     symmetric_even_kernel,
     transposed_1d_passes,
@@ -49,18 +49,23 @@ from givre.models.upsampling import (
 # Against SciPy
 
 
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize(("dtype", "bound"), BOUNDS)
-@pytest.mark.parametrize("shared", [True, False])
-@pytest.mark.parametrize("k", KERNEL_SIZES)
+@given(
+    k=st.sampled_from(KERNEL_SIZES),
+    n_filters=st.sampled_from([1, 3]),
+    size=any_size(65),
+    channels=st.lists(st.sampled_from([0, 1, 3]), min_size=1, max_size=4).filter(any),
+)
+@example(k=16, n_filters=3, size=(1, 1), channels=[1, 3, 0, 1])
+@example(k=16, n_filters=3, size=(1, 7), channels=[0, 1, 3])
+@example(k=4, n_filters=1, size=(65, 33), channels=[1, 3, 0, 1])
+@settings(max_examples=40, deadline=None, derandomize=True)
 def test_dense_equals_scipy(
-    *, k: int, shared: bool, dtype: torch.dtype, bound: float, form: ExecutionForm
+    k: int, n_filters: int, size: tuple[int, int], channels: list[int]
 ) -> None:
-    n_filters = 1 if shared else 3
-    ups = [half.to(dtype) for half in filters(n_filters, k // 2)]
-    preconcat = [half.to(dtype) for half in filters(n_filters, 4, seed=200)]
-    for size, channels in zip(SIZES, [(1, 3, 0, 1), (0, 1, 3), (3, 0), (1,)] * 2, strict=False):
-        latents = [y.to(dtype) for y in pyramid(*size, channels)]
+    for (dtype, bound), form in product(BOUNDS, (TRAINING_FORM, INFERENCE_FORM)):
+        ups = [half.to(dtype) for half in filters(n_filters, k // 2)]
+        preconcat = [half.to(dtype) for half in filters(n_filters, 4, seed=200)]
+        latents = [y.to(dtype) for y in pyramid(*size, tuple(channels))]
         expected = scipy_dense(latents, ups, preconcat)
         found = upsample(latents, ups, preconcat, form)
         assert found.dtype == dtype
@@ -68,9 +73,11 @@ def test_dense_equals_scipy(
         assert error < bound * np.abs(expected).max()
 
 
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("form", FORMS)
-def test_size_and_channels_of_the_pyramid(size: tuple[int, int], form: ExecutionForm) -> None:
+@given(size=any_size(65), form=ANY_FORM)
+@example(size=(1, 1), form=TRAINING_FORM)
+@example(size=(1, 1), form=INFERENCE_FORM)
+@settings(max_examples=12, deadline=None, derandomize=True)
+def test_channels_of_the_pyramid(size: tuple[int, int], form: ExecutionForm) -> None:
     """Every combination of 0, 1 and 3 channels over three levels, against SciPy."""
     ups, preconcat = filters(2, 4), filters(2, 4, seed=200)
     for channels in product((0, 1, 3), repeat=3):
@@ -82,28 +89,17 @@ def test_size_and_channels_of_the_pyramid(size: tuple[int, int], form: Execution
             np.testing.assert_allclose(found[0], expected, rtol=0, atol=1e-11)
 
 
-@pytest.mark.parametrize(("dtype", "bound"), BOUNDS)
 @pytest.mark.parametrize(("name", "k"), INITIAL)
-def test_named_kernel_in_both_forms(name: str, k: int, dtype: torch.dtype, bound: float) -> None:
-    module = Upsampling(k, 7, 3, 3).to(dtype)
-    module.initialize_parameters(name)
-    latents = [y.to(dtype) for y in pyramid(65, 33, (1, 0, 3, 1))]
-    doubling = torch.tensor([0.0, 0.0, 0.0, 1.0])
-    expected = scipy_dense(latents, [initial(name, k)], [doubling])
-    for training in (True, False):
-        found = module.train(training)(latents)[0].detach().double().numpy()
-        assert np.abs(found - expected).max() < bound * np.abs(expected).max()
-
-
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("k", KERNEL_SIZES)
-def test_default_kernel_is_torch_interpolation(k: int, size: tuple[int, int]) -> None:
-    x = normal(1, 1, *size)
-    mode = "bilinear" if k < 8 else "bicubic"
-    expected = F.interpolate(x, scale_factor=2, mode=mode, align_corners=False)
-    layer = UpsamplingSeparableSymmetricConvTranspose2d(k).double()
-    for training in (True, False):
-        torch.testing.assert_close(layer.train(training)(x), expected, rtol=0, atol=1e-12)
+def test_named_kernel_in_both_forms(name: str, k: int) -> None:
+    for dtype, bound in BOUNDS:
+        module = Upsampling(k, 7, 3, 3).to(dtype)
+        module.initialize_parameters(name)
+        latents = [y.to(dtype) for y in pyramid(65, 33, (1, 0, 3, 1))]
+        doubling = torch.tensor([0.0, 0.0, 0.0, 1.0])
+        expected = scipy_dense(latents, [initial(name, k)], [doubling])
+        for training in (True, False):
+            found = module.train(training)(latents)[0].detach().double().numpy()
+            assert np.abs(found - expected).max() < bound * np.abs(expected).max()
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -144,24 +140,29 @@ def test_unknown_or_impossible_initial_kernels() -> None:
 # Transposed convolution
 
 
-@pytest.mark.parametrize("padding", [0, 1, 3])
-@pytest.mark.parametrize("k", [3, 4, 8])
-@pytest.mark.parametrize("stride", [1, 2, 3])
-def test_transposed_convolution_is_the_adjoint(k: int, stride: int, padding: int) -> None:
-    kernel = normal(2, 3, k, k, seed=1)
-    for height, width in ((11, 14), (12, 13)):
-        x = normal(1, 3, height, width)
-        forward = F.conv2d(x, kernel, stride=stride, padding=padding)
-        y = normal(*forward.shape, seed=2)
-        # A strided convolution gives several input sizes one output size; this says which it was.
-        extra = tuple((size + 2 * padding - k) % stride for size in (height, width))
-        back = F.conv_transpose2d(y, kernel, None, stride, padding, extra)
-        assert back.shape == x.shape
-        assert (forward * y).sum().item() == pytest.approx((x * back).sum().item(), rel=1e-12)
-        for axis, size in ((2, height), (3, width)):
-            rows = y.shape[axis]
-            assert rows == (size + 2 * padding - k) // stride + 1
-            assert size == (rows - 1) * stride - 2 * padding + k + extra[axis - 2]
+@given(
+    k=st.sampled_from([3, 4, 8]),
+    stride=st.integers(1, 3),
+    padding=st.integers(0, 3),
+    height=st.integers(8, 14),
+    width=st.integers(8, 14),
+)
+@settings(max_examples=60, deadline=None, derandomize=True)
+def test_transposed_convolution_is_the_adjoint(
+    *, k: int, stride: int, padding: int, height: int, width: int
+) -> None:
+    kernel, x = normal(2, 3, k, k, seed=1), normal(1, 3, height, width)
+    forward = F.conv2d(x, kernel, stride=stride, padding=padding)
+    y = normal(*forward.shape, seed=2)
+    # A strided convolution gives several input sizes one output size; this says which it was.
+    extra = tuple((size + 2 * padding - k) % stride for size in (height, width))
+    back = F.conv_transpose2d(y, kernel, None, stride, padding, extra)
+    assert back.shape == x.shape
+    assert (forward * y).sum().item() == pytest.approx((x * back).sum().item(), rel=1e-12)
+    for axis, size in ((2, height), (3, width)):
+        rows = y.shape[axis]
+        assert rows == (size + 2 * padding - k) // stride + 1
+        assert size == (rows - 1) * stride - 2 * padding + k + extra[axis - 2]
 
 
 @pytest.mark.parametrize("k", [4, 8])
@@ -185,8 +186,11 @@ def test_two_input_sizes_share_an_output_and_output_padding_tells_them_apart() -
         assert back.shape[2:] == (size, size)
 
 
-@pytest.mark.parametrize("k", KERNEL_SIZES)
-@pytest.mark.parametrize("size", SIZES)
+@given(k=st.sampled_from(KERNEL_SIZES), size=any_size(65))
+@example(k=4, size=(1, 1))
+@example(k=16, size=(1, 1))
+@example(k=16, size=(1, 7))
+@settings(max_examples=50, deadline=None, derandomize=True)
 def test_doubling_needs_no_output_padding_and_odd_grids_are_cropped(
     k: int, size: tuple[int, int]
 ) -> None:
@@ -208,13 +212,14 @@ def test_doubling_needs_no_output_padding_and_odd_grids_are_cropped(
 # Checkerboards
 
 
-@pytest.mark.parametrize(("k", "stride"), [(k, s) for s in (2, 3, 4) for k in range(s, 13)])
-def test_overlap_is_even_when_the_stride_divides_the_kernel(k: int, stride: int) -> None:
-    ones = torch.ones(1, 1, k, k, dtype=torch.float64)
-    plane = F.conv_transpose2d(torch.ones(1, 1, 12, 12).double(), ones, stride=stride)[0, 0]
-    inner = plane[k : 9 * stride, k : 9 * stride].numpy()
-    energy = checkerboard_energy(inner, stride)
-    assert (energy == 0) == (k % stride == 0)
+def test_overlap_is_even_when_the_stride_divides_the_kernel() -> None:
+    for stride in (2, 3, 4):
+        for k in range(stride, 13):
+            ones = torch.ones(1, 1, k, k, dtype=torch.float64)
+            plane = F.conv_transpose2d(torch.ones(1, 1, 12, 12).double(), ones, stride=stride)[0, 0]
+            inner = plane[k : 9 * stride, k : 9 * stride].numpy()
+            energy = checkerboard_energy(inner, stride)
+            assert (energy == 0) == (k % stride == 0), (k, stride)
 
 
 @given(taps=st.lists(st.floats(-2, 2), min_size=2, max_size=8))
@@ -227,14 +232,14 @@ def test_no_symmetric_even_kernel_can_make_a_checkerboard(taps: list[float]) -> 
     torch.testing.assert_close(plane, torch.full_like(plane, even**2), rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize(("name", "k"), INITIAL)
-def test_a_constant_passes_every_initial_filter(name: str, k: int, form: ExecutionForm) -> None:
+def test_a_constant_passes_every_initial_filter(name: str, k: int) -> None:
     for phase in polyphase_filters(initial(name, k)):
         assert phase.sum().item() == pytest.approx(1, abs=1e-15)
     latents = [torch.zeros(1, 0, 21, 34), torch.zeros(1, 0, 11, 17), torch.full((1, 1, 6, 9), 3.0)]
-    dense = upsample([y.double() for y in latents], [initial(name, k)], filters(1, 2), form)
-    torch.testing.assert_close(dense, torch.full_like(dense, 3.0), rtol=0, atol=1e-13)
+    for form in (TRAINING_FORM, INFERENCE_FORM):
+        dense = upsample([y.double() for y in latents], [initial(name, k)], filters(1, 2), form)
+        torch.testing.assert_close(dense, torch.full_like(dense, 3.0), rtol=0, atol=1e-13)
 
 
 def test_a_trained_pyramid_scales_a_constant_without_a_pattern() -> None:
