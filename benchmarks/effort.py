@@ -24,9 +24,9 @@ from rd import do_all, plan
 from rd_points import Point, measure, pending, read_point
 from rd_report import image_curves
 
+from givre.coder.execution import resolve_threads
 from givre.coder.fitting.choices import FitChoices
 from givre.coder.fitting.setting_table import EFFORT_STEPS
-from givre.coder.fitting.settings import resolve_threads
 
 
 def crop(photo: Path, size: int, folder: Path) -> Path:

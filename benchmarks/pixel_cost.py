@@ -16,7 +16,7 @@ from statistics import median
 import tables
 from step_time import as_in_a_fit, make_trainer, picture, run_steps, size_of
 
-from givre.coder.fitting.settings import resolve_threads
+from givre.coder.execution import resolve_threads
 
 _ROUND_PIXELS = 1 << 24
 """Pixels whose steps make up a round of one size: about as much time for each of them."""

@@ -45,8 +45,9 @@ from rd_report import (
 )
 
 import givre
+from givre.coder.execution import resolve_threads
 from givre.coder.fitting.choices import FitChoices, new_settings
-from givre.coder.fitting.settings import FitSettings, resolve_threads
+from givre.coder.fitting.settings import FitSettings
 from givre.errors import GivreError
 
 _DEFAULT_STEPS = 2000

@@ -19,6 +19,7 @@ import tables
 from numpy.typing import NDArray
 
 import givre
+from givre.coder.encoder import encode_fit
 from givre.coder.files.atomic import atomic_write_bytes
 from givre.coder.files.images import load_samples, to_image
 from givre.coder.fitting.checkpoint import Fit, image_digest
@@ -158,7 +159,7 @@ def _written(
 ) -> Point:
     """The point of a fit, once its file is written, decoded and kept."""
     settings = job.settings
-    encoded, encode_seconds, encode_cpu_seconds = _timed(lambda: fit.encode(samples))
+    encoded, encode_seconds, encode_cpu_seconds = _timed(lambda: encode_fit(fit, samples))
     data = encoded.data
     decoded, decode_seconds, decode_cpu_seconds = _timed(
         lambda: givre.decode(data, threads=settings.threads)

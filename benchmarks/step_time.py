@@ -23,13 +23,14 @@ import torch
 from processes import measure
 from torch import Tensor
 
-from givre.coder.fitting.checkpoint import architecture_for
-from givre.coder.fitting.fit_kernels import Kernels, choose_kernels
+from givre.coder.execution import resolve_threads
+from givre.coder.fitting.context import fit_context
+from givre.coder.fitting.fit_kernels import FitKernels, choose_kernels
 from givre.coder.fitting.normalisation import Target, make_target
-from givre.coder.fitting.overfit import fitting_threads
 from givre.coder.fitting.schedule import Recipe, plan_step
-from givre.coder.fitting.settings import FitSettings, resolve_threads
-from givre.coder.fitting.soap import Soap
+from givre.coder.fitting.settings import FitSettings, architecture_for
+from givre.coder.fitting.soap import SoapSettings
+from givre.coder.fitting.torch_context import torch_threads
 from givre.coder.fitting.trainer import Trainer
 from givre.models.codec_model import CodecModel
 from givre.models.latents import ProxySettings
@@ -58,15 +59,14 @@ def picture(width: int, height: int) -> np.ndarray:
 
 def make_trainer(name: str, point: str, samples: np.ndarray, threads: int) -> Trainer:
     """A trainer some steps into its fit, so that its latents are not all zero."""
-    height, width, channels = samples.shape
-    arch = architecture_for(FitSettings(complexity=point), width, height, channels)
-    kernels = choose_kernels(name, torch.device("cpu"), threads)
-    return Trainer(arch, make_target(samples), 1e-3, 0, Recipe(), kernels)
+    settings = FitSettings(complexity=point, prior=0, kernels=name, threads=threads)
+    return Trainer(fit_context(samples, settings), Recipe())
 
 
 def as_in_a_fit(name: str, threads: int) -> AbstractContextManager[None]:
     """Sets torch's threads as a fit with these kernels does."""
-    return fitting_threads(FitSettings(kernels=name, threads=threads))
+    kernels = choose_kernels(name, torch.device("cpu"), threads)
+    return torch_threads(kernels.torch_threads)
 
 
 def run_steps(trainer: Trainer, first: int, count: int) -> float:
@@ -85,7 +85,7 @@ def time_of(function: Callable[[], None]) -> float:
     return perf_counter() - started
 
 
-def parts(kernels: Kernels, point: str, target: Target) -> dict[str, Callable[[], None]]:
+def parts(kernels: FitKernels, point: str, target: Target) -> dict[str, Callable[[], None]]:
     """Each part of a step on its own, forward and backward, on latents of about unit size."""
     _, channels, height, width = target.normalised.shape
     arch = architecture_for(FitSettings(complexity=point), width, height, channels)
@@ -100,7 +100,7 @@ def parts(kernels: Kernels, point: str, target: Target) -> dict[str, Callable[[]
     networks = list(model.parameters())
     for p in networks:
         p.grad = torch.randn(p.shape, generator=generator) * 1e-3
-    soap = Soap(networks)
+    soap = kernels.optimiser(networks, SoapSettings())
 
     def leaves() -> list[Tensor]:
         return [v.clone().requires_grad_() for v in values]
@@ -111,21 +111,21 @@ def parts(kernels: Kernels, point: str, target: Target) -> dict[str, Callable[[]
         fitted.update(1e-3, settings)
 
     def rate() -> None:
-        kernels.rate(model, leaves()).backward()  # type: ignore[no-untyped-call]
+        kernels.rate(model, leaves()).backward()
 
     def upsampler() -> None:
-        kernels.upsample(model, leaves()).backward(dense)  # type: ignore[no-untyped-call]
+        kernels.upsample(model, leaves()).backward(dense)
 
     def synthesis() -> None:
         leaf = dense.clone().requires_grad_()
-        kernels.synthesis_distortion(model, leaf, target.normalised, target.span).backward()  # type: ignore[no-untyped-call]
+        kernels.synthesis_distortion(model, leaf, target.normalised, target.span).backward()
 
     return {
         "proxy": proxy,
         "arm": rate,
         "upsampler": upsampler,
         "synthesis": synthesis,
-        "networks": lambda: soap.step(1e-4, compiled=kernels.name == "fused"),
+        "networks": lambda: soap.step(1e-4),
     }
 
 

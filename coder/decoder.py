@@ -15,7 +15,7 @@ from givre.bitstream.latents import LatentReader
 from givre.bitstream.parameters import read_parameters
 from givre.bitstream.priors import load_prior
 from givre.coder.exact_backends import Backend, exact_kernels, make_backend
-from givre.coder.fitting.settings import check_kernels, check_threads, resolve_threads
+from givre.coder.execution import check_kernels, check_threads, resolve_threads
 from givre.errors import CorruptError
 from givre.models.architecture import Architecture
 from givre.models.exact.wavefront import GridPredictor
@@ -69,7 +69,7 @@ def decode_file(
         data: the whole file.
         threads: 0 for all cores; the pixels do not depend on it.
         max_pixels: refuse a larger picture before anything is allocated; None for no limit.
-        kernels: what computes, one of `setting_table.KERNELS`; all give the same pixels.
+        kernels: what computes, one of `execution.KERNELS`; all give the same pixels.
 
     Raises:
         BitstreamError: the bytes are not a file that this version can decode.

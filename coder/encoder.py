@@ -18,11 +18,12 @@ from givre.bitstream.latents import CodedLatents, write_latents
 from givre.bitstream.parameters import QuantisedParameters, write_parameters
 from givre.coder.decoder import decode_samples, grid_predictor, reconstruct
 from givre.coder.exact_backends import Backend, compiling_meanwhile, exact_kernels, make_backend
+from givre.coder.execution import resolve_threads
 from givre.coder.fitting.checkpoint import Fit
 from givre.coder.fitting.context import FitContext, changed, fit_context, on_cpu
 from givre.coder.fitting.overfit import overfit_in
 from givre.coder.fitting.progress import ProgressListener
-from givre.coder.fitting.settings import FitSettings, resolve_threads
+from givre.coder.fitting.settings import FitSettings
 from givre.coder.fitting.torch_context import torch_as_shipped
 from givre.coder.psnr import constant_error, mean_squared_error, psnr_db
 from givre.coder.quantisation.rounds import finish_fit

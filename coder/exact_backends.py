@@ -65,7 +65,7 @@ def exact_kernels(name: str, arch: Architecture, width: int, height: int, passes
     """The kernels that are fastest for a picture, as things are on this machine.
 
     Args:
-        name: one of `setting_table.KERNELS`; what is not `auto` is returned as it is.
+        name: one of `execution.KERNELS`; what is not `auto` is returned as it is.
         arch: of the decoder.
         width: of the picture, in pixels.
         height: of the picture, in pixels.
@@ -100,7 +100,7 @@ def compiling_meanwhile(name: str | None) -> Iterator[None]:
     """Compile the exact kernels beside a fit, if they are wanted and missing.
 
     Args:
-        name: one of `setting_table.KERNELS`; None is `auto`.
+        name: one of `execution.KERNELS`; None is `auto`.
     """
     if name == "reference" or not can_compile():
         yield

@@ -9,7 +9,7 @@ from time import perf_counter
 from givre.errors import UsageError
 from givre.models.compiled.code_cache import cache_folder
 from givre.models.compiled.kernel import can_compile
-from givre.models.compiled.preparation import Compiling, cores, prepare
+from givre.models.compiled.preparation import Compiling, Kernels, cores, prepare
 from givre.scripts import arguments
 from givre.scripts.report import duration, print_json, say
 
@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("there is nothing to compile with: pip install 'givre[encode]'")
     from givre.models.exact.compiled.backend import DECODING_KERNELS, ENCODING_KERNELS
 
-    kernels = DECODING_KERNELS
+    kernels: Kernels = DECODING_KERNELS
     if not args.decoding:
         from givre.models.fused.backend import MOVE_KERNELS, STEP_KERNELS  # loads torch
 

@@ -25,13 +25,13 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def encode(seed: int, kernels: str = "auto") -> bytes:
+def encode(seed: int, kernels: str = "auto", n_threads: int = 2) -> bytes:
     """A file of a picture of its own size and of its own number of steps."""
     y, x = np.mgrid[:60, : 70 + 10 * seed]
     samples = np.stack([200 * (x > y), 2 * y + x, 3 * x], axis=-1).astype(np.uint8)
     steps = 8 + 4 * seed
     return givre.encode(
-        samples, seed=seed, steps=steps, complexity="lop", threads=2, kernels=kernels
+        samples, seed=seed, steps=steps, complexity="lop", threads=n_threads, kernels=kernels
     )
 
 
@@ -53,8 +53,9 @@ def at_once(function: Callable[[T], R], arguments: Sequence[T]) -> list[R]:
 
 def threads(kernels: str) -> None:
     """Two encodes at once, in a process in which nothing is loaded, then one after another."""
-    together = at_once(partial(encode, kernels=kernels), [0, 1])
-    assert together == [encode(seed, kernels) for seed in (0, 1)]
+    one_encode = partial(encode, kernels=kernels, n_threads=1)
+    together = at_once(one_encode, [0, 1])
+    assert together == [one_encode(seed) for seed in (0, 1)]
 
 
 def decodes() -> None:
@@ -63,14 +64,27 @@ def decodes() -> None:
     assert at_once(decode, files * 4) == pictures * 4
 
 
-def processes(method: str, kernels: str) -> None:
+def processes(method: str) -> None:
     """An encode and a decode in another process, after this one has used all its threads."""
-    data = encode(0, kernels)
+    data = encode(0)
     picture = decode(data)
     with ProcessPoolExecutor(1, get_context(method)) as pool:
         assert pool.submit(decode, data).result() == picture
-        assert pool.submit(encode, 0, kernels).result() == data
-    assert encode(0, kernels) == data
+        assert pool.submit(encode, 0).result() == data
+    assert encode(0) == data
+
+
+def fork_after_torch() -> None:
+    """The new process has none of the threads that torch has here, and must not wait for them."""
+    import torch
+
+    torch.set_num_threads(2)
+    matrix = torch.ones(1000, 1000)
+    assert float((matrix @ matrix).sum()) == 1e9
+    with ProcessPoolExecutor(1, get_context("fork")) as pool:
+        data = pool.submit(encode, 0, "reference").result()
+    torch.set_num_threads(1)
+    assert data == encode(0, "reference", n_threads=1)
 
 
 @kernel()

@@ -12,12 +12,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from givre.coder.fitting.checkpoint import architecture_for
 from givre.coder.fitting.fit_kernels import choose_kernels
 from givre.coder.fitting.normalisation import make_target
 from givre.coder.fitting.schedule import Recipe, StepPlan, gain_for_lmbda, plan_step
-from givre.coder.fitting.settings import FitSettings
-from givre.coder.fitting.soap import Soap
+from givre.coder.fitting.settings import FitSettings, architecture_for
+from givre.coder.fitting.soap import SoapSettings
 from givre.models.architecture import Architecture
 from givre.models.codec_model import CodecModel
 from givre.models.latents import ProxySettings
@@ -102,7 +101,7 @@ def fit_jointly(
         for one, values in zip(latents, start.latents, strict=True):
             one.start(values, gain)
     networks = list(model.parameters())
-    soap = Soap(networks)
+    soap = kernels.optimiser(networks, SoapSettings())
     rng = np.random.default_rng(0)
     losses = np.full(len(crops), np.nan)
 
@@ -128,7 +127,7 @@ def fit_jointly(
             for crop in batch:
                 visit(int(crop), step, plan)
             rate = pace.networks * recipe.network_pace * plan.learning_rate
-            soap.step(rate, recipe.clip_norm, compiled=True)
+            soap.step(rate, recipe.clip_norm)
             for parameter in networks:
                 parameter.grad = None
         if (step + 1) % 20 == 0 or step + 1 == pace.visits:

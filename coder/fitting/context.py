@@ -9,11 +9,12 @@ import torch
 from numpy.typing import NDArray
 
 from givre.bitstream.priors import Prior
+from givre.coder.execution import resolve_threads
 from givre.coder.fitting.fit_kernels import FitKernels, choose_kernels
 from givre.coder.fitting.normalisation import Target, make_target
 from givre.coder.fitting.prior_choice import prior_for
 from givre.coder.fitting.screen_content import comparable_lmbda
-from givre.coder.fitting.settings import FitSettings, architecture_for, resolve_threads
+from givre.coder.fitting.settings import FitSettings, architecture_for
 from givre.errors import UsageError
 from givre.models.architecture import Architecture
 

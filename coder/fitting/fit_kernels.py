@@ -6,6 +6,7 @@ is at work.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
@@ -14,8 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from givre.coder.execution import check_kernels
 from givre.coder.fitting.parameter_rate import ParameterRate
-from givre.coder.fitting.settings import check_kernels
 from givre.coder.fitting.soap import Soap, SoapSettings
 from givre.errors import UsageError
 from givre.models.architecture import Architecture
@@ -25,6 +26,8 @@ from givre.models.compiled.preparation import Compiling
 from givre.models.geometry import Grid
 from givre.models.integer_rounding import Choices
 from givre.models.latents import FittedLatents
+
+_log = logging.getLogger(__name__)
 
 Doubles = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -183,7 +186,7 @@ def choose_kernels(name: str, device: torch.device, threads: int) -> FitKernels:
     """Kernels by name for a device.
 
     Args:
-        name: one of `settings.KERNELS`.
+        name: one of `execution.KERNELS`.
         device: where the fit runs; the fused kernels are for the CPU alone.
         threads: how many may be used; results of the fused kernels do not depend on it.
 
@@ -192,7 +195,10 @@ def choose_kernels(name: str, device: torch.device, threads: int) -> FitKernels:
             without numba.
     """
     check_kernels(name)
-    if name == "reference" or (name == "auto" and not (device.type == "cpu" and can_compile())):
+    if name == "auto" and device.type == "cpu" and not can_compile():
+        _log.warning("without a compiler a fit takes ten times longer: pip install 'givre[encode]'")
+        name = "reference"
+    if name == "reference" or (name == "auto" and device.type != "cpu"):
         from givre.coder.fitting.reference_kernels import ReferenceKernels
 
         return ReferenceKernels(threads)

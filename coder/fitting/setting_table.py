@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import inf, isfinite
 
+from givre.coder.execution import KERNELS, MAX_THREADS
 from givre.errors import UsageError
 from givre.models.architecture import NAMED_POINTS
 from givre.models.filters.initial import INITIAL_KERNELS
@@ -21,10 +22,6 @@ DEFAULT_LMBDA = 1e-3
 
 AUTO_COMPLEXITY = "auto"
 """Leaves the complexity to lambda."""
-
-KERNELS = ("auto", "reference", "fused")
-"""What may compute: `reference` is plain torch and NumPy, `fused` is compiled for the CPU, and
-`auto` takes the fused kernels where they run."""
 
 SIZE, LENGTH = "size", "length"
 """Groups of settings of which one at most may be given."""
@@ -185,7 +182,7 @@ _TABLE = (
         " (default: the one learned at the closest lambda)",
         high=15,
     ),
-    Setting("threads", int, "CPU threads, 0 for all cores (default: 0)", high=256),
+    Setting("threads", int, "CPU threads, 0 for all cores (default: 0)", high=MAX_THREADS),
     Setting("device", str, "cpu, cuda, ... (default: cpu)", metavar="NAME"),
     Setting(
         "kernels",

@@ -13,7 +13,6 @@ from givre.coder.fitting.setting_table import (
 )
 from givre.errors import UsageError
 from givre.models.architecture import NAMED_POINTS, Architecture, default_grids
-from givre.models.compiled.preparation import cores
 
 LMBDA_WORST, LMBDA_BEST = 0.05, 1e-5
 """Lambda of quality 0 and of quality 100."""
@@ -65,21 +64,6 @@ def architecture_for(settings: FitSettings, width: int, height: int, channels: i
     n_levels, n_hyper = default_grids(width, height)
     point = NAMED_POINTS[settings.complexity]
     return replace(point, n_levels=n_levels, n_hyper=n_hyper, n_channels=channels)
-
-
-def check_threads(threads: int) -> None:
-    """Raise UsageError unless `threads` is 0 (all cores) to 256."""
-    SETTINGS["threads"].check(threads)
-
-
-def check_kernels(kernels: str) -> None:
-    """Raise UsageError unless `kernels` is one of KERNELS."""
-    SETTINGS["kernels"].check(kernels)
-
-
-def resolve_threads(threads: int) -> int:
-    """Number of threads to use: `threads`, or the cores this process may run on when it is 0."""
-    return threads or cores()
 
 
 def lmbda_for_quality(quality: float) -> float:

@@ -131,7 +131,7 @@ def inspect_file(
         data: the whole file.
         threads: 0 for all cores; the result does not depend on it.
         max_pixels: refuse a larger picture before anything is allocated; None for no limit.
-        kernels: what decodes, one of `setting_table.KERNELS`.
+        kernels: what decodes, one of `execution.KERNELS`.
 
     Raises:
         BitstreamError: the bytes are not a file that this version can decode.

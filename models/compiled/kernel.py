@@ -22,6 +22,9 @@ from givre.models.compiled.signatures import is_named_tuple, numba_signature, si
 _log = logging.getLogger(__name__)
 _lock = threading.RLock()
 
+_COMPILER = ("numba", "filelock", "platformdirs")
+"""Packages without which nothing can be compiled and kept."""
+
 if hasattr(os, "register_at_fork"):
     # A fork in the middle of a compilation would leave its process a lock that no thread frees.
     os.register_at_fork(
@@ -36,8 +39,9 @@ R = TypeVar("R")
 
 def can_compile() -> bool:
     """Whether numba is there and not switched off by NUMBA_DISABLE_JIT, as debuggers need it."""
-    disabled = os.environ.get("NUMBA_DISABLE_JIT", "0")
-    return disabled in ("", "0") and find_spec("numba") is not None
+    if os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
+        return False
+    return all(find_spec(name) is not None for name in _COMPILER)
 
 
 class Compiled(Generic[P, R]):

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from givre.models.compiled.kernel import kernel_part
 
 
 @kernel_part()
-def fill(values: NDArray[Any], value: float) -> None:
+def fill(values: NDArray[Any], value: np.float32 | float) -> None:
     """Set all of values (n,) to a value of their type."""
     for i in range(values.shape[0]):
         values[i] = value

@@ -32,9 +32,17 @@ def test_decodes_in_eight_threads_give_the_pixels_of_one_after_another(tmp_path:
 def test_other_processes_encode_and_decode_as_their_parent_does(
     tmp_path: Path, method: str
 ) -> None:
-    run(tmp_path, "processes", method, "auto")
+    run(tmp_path, "processes", method)
 
 
-@pytest.mark.skipif("fork" not in get_all_start_methods(), reason="there is no fork")
+needs_fork = pytest.mark.skipif("fork" not in get_all_start_methods(), reason="there is no fork")
+
+
+@needs_fork
+def test_a_fork_after_torch_used_its_threads_can_fit_in_torch(tmp_path: Path) -> None:
+    run(tmp_path, "fork_after_torch")
+
+
+@needs_fork
 def test_a_fork_while_another_thread_compiles_can_compile_too(tmp_path: Path) -> None:
     run(tmp_path, "fork_while_compiling")

@@ -68,9 +68,7 @@ def test_compiled_kernels_without_a_compiler_are_an_error(image: Path, tmp_path:
         assert "numba" in found.stderr
 
 
-def test_decoding_and_describing_need_no_package_of_encoding(
-    file: Path, tmp_path: Path
-) -> None:
+def test_decoding_and_describing_need_no_package_of_encoding(file: Path, tmp_path: Path) -> None:
     picture = tmp_path / "decoded.png"
     decoded = givre_without(ENCODING, tmp_path, "decode", file, picture)
     assert decoded.returncode == 0, decoded.stderr
