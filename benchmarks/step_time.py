@@ -111,14 +111,14 @@ def parts(kernels: FitKernels, point: str, target: Target) -> dict[str, Callable
         fitted.update(1e-3, settings)
 
     def rate() -> None:
-        kernels.rate(model, leaves()).backward()
+        kernels.rate(model, leaves()).backward()  # type: ignore[no-untyped-call]
 
     def upsampler() -> None:
-        kernels.upsample(model, leaves()).backward(dense)
+        kernels.upsample(model, leaves()).backward(dense)  # type: ignore[no-untyped-call]
 
     def synthesis() -> None:
         leaf = dense.clone().requires_grad_()
-        kernels.synthesis_distortion(model, leaf, target.normalised, target.span).backward()
+        kernels.synthesis_distortion(model, leaf, target.normalised, target.span).backward()  # type: ignore[no-untyped-call]
 
     return {
         "proxy": proxy,

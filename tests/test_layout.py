@@ -41,6 +41,7 @@ CODER_ORDER = (
     "files",
     "decoder",
     "exact_backends",
+    "execution",
     "psnr",
 )
 # In these packages only a module named torch_... may load it.
