@@ -19,6 +19,7 @@ from givre.models.compiled import preparation
 from givre.models.compiled.kernel import can_compile
 from givre.models.compiled.preparation import cores, prepare
 from givre.models.complexity import mac_per_pixel
+from givre.models.context import wavefront_step
 from givre.models.exact.compiled.backend import (
     DECODING_KERNELS,
     ENCODING_KERNELS,
@@ -26,7 +27,7 @@ from givre.models.exact.compiled.backend import (
 )
 from givre.models.exact.numpy_backend import NumpyBackend
 from givre.models.exact.wavefront import ArmBackend, GridPredictor
-from givre.models.geometry import Grid, grids, wavefront_step
+from givre.models.geometry import Grid, grids
 
 Array = NDArray[np.float64]
 

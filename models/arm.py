@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from givre.models.architecture import Architecture
-from givre.models.geometry import context_offsets
+from givre.models.context import CONTEXT_REACH, context_offsets
 
 LOG_SCALE_SHIFT = 4.0
 """Subtracted from the network's second output, so that a zero output means a narrow Laplace."""
@@ -24,8 +24,6 @@ LOG_SCALE_LIMIT = 5.0
 
 MAX_BITS = 16.0
 """A symbol never counts for more than this in the rate that is minimised."""
-
-_MARGIN = 4  # the farthest neighbour, in rows and in columns
 
 
 class Arm(nn.Module):
@@ -63,20 +61,15 @@ def gather_contexts(
         grid: latents (H, W); outside of it the context is zero.
         feature_map: inter-feature contexts (F, ceil(H/2), ceil(W/2)) that each serve 2 x 2
             latents, or None for zeros.
-        offsets: (dy, dx) of the spatial neighbours, `geometry.context_offsets`.
+        offsets: (dy, dx) of the spatial neighbours, `models.context.context_offsets`.
         n_features: F.
 
     Returns:
         (H * W, len(offsets) + F), rows in raster order.
     """
     height, width = grid.shape
-    padded = F.pad(grid, (_MARGIN, _MARGIN, _MARGIN, 0))
-    columns = [
-        padded[_MARGIN + dy : _MARGIN + dy + height, _MARGIN + dx : _MARGIN + dx + width].reshape(
-            -1
-        )
-        for dy, dx in offsets
-    ]
+    padded = F.pad(grid, (CONTEXT_REACH, CONTEXT_REACH, CONTEXT_REACH, 0))
+    columns = [padded[_shifted(dy, height), _shifted(dx, width)].reshape(-1) for dy, dx in offsets]
     spatial = torch.stack(columns, dim=1)
     if not n_features:
         return spatial
@@ -126,3 +119,8 @@ def grid_bits(arm: Arm, grid: Tensor, feature_map: Tensor | None) -> Tensor:
     context = gather_contexts(grid, feature_map, arm.offsets, arm.n_features)
     mean, log_scale = arm(context)
     return laplace_bits(grid.reshape(-1), mean, log_scale).reshape(grid.shape)
+
+
+def _shifted(by: int, length: int) -> slice:
+    """Where the neighbours of a row or column of latents lie in a padded grid."""
+    return slice(CONTEXT_REACH + by, CONTEXT_REACH + by + length)

@@ -61,7 +61,7 @@ def prior_for(settings: FitSettings, arch: Architecture, pixels: int) -> Prior:
         UnsupportedError: the installed prior is damaged.
     """
     point = architecture_name(arch)
-    known_numbers = [number for name, number in PRIOR_HASHES if name == point]
+    known_numbers = sorted(number for name, number in PRIOR_HASHES if name == point)
     if settings.prior is not None:
         if settings.prior not in (NO_PRIOR.number, *known_numbers):
             known = ", ".join(map(str, known_numbers)) or "none"

@@ -14,9 +14,7 @@ from numpy.typing import NDArray
 
 from givre.models.architecture import Architecture
 from givre.models.compiled.types import Doubles
-from givre.models.geometry import context_offsets, wavefront_step
-
-_MARGIN = 4
+from givre.models.context import CONTEXT_REACH, context_offsets, wavefront_step
 
 
 class ArmBackend(Protocol):
@@ -91,8 +89,8 @@ class WavePredictor:
         features: Doubles | None,
     ) -> None:
         self._backend = backend
-        self._pitch = width + 2 * _MARGIN
-        self._plane = np.zeros((height + _MARGIN) * self._pitch)
+        self._pitch = width + 2 * CONTEXT_REACH
+        self._plane = np.zeros((height + CONTEXT_REACH) * self._pitch)
         self._shape = (height, width)
         offsets = context_offsets(arch.n_spatial)
         self._step = wavefront_step(arch.n_spatial)
@@ -139,8 +137,8 @@ class WavePredictor:
     def grid(self) -> Doubles:
         """The latents filled in so far, (H, W); zero elsewhere."""
         height, width = self._shape
-        plane = self._plane.reshape(height + _MARGIN, self._pitch)
-        return plane[_MARGIN:, _MARGIN : _MARGIN + width].copy()
+        plane = self._plane.reshape(height + CONTEXT_REACH, self._pitch)
+        return plane[CONTEXT_REACH:, CONTEXT_REACH : CONTEXT_REACH + width].copy()
 
     def _flat(self, rows: NDArray[np.int64], columns: NDArray[np.int64]) -> NDArray[np.int64]:
-        return (rows + _MARGIN) * self._pitch + columns + _MARGIN
+        return (rows + CONTEXT_REACH) * self._pitch + columns + CONTEXT_REACH

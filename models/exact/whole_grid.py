@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 
 from givre.models.architecture import Architecture
 from givre.models.compiled.types import Doubles
+from givre.models.context import context_offsets
 from givre.models.exact.numpy_backend import (
     NumpyBackend,
     preconcat_pass,
     to_grid,
     transposed_pass,
 )
-from givre.models.geometry import Grid, context_offsets
+from givre.models.geometry import Grid
 
 _LATENTS_AT_A_TIME = 1 << 16
 _REACH = 4

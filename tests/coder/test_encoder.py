@@ -82,10 +82,10 @@ def test_coded_size_of_the_latents_is_the_models_estimate(
 
 
 def test_quantising_the_parameters_costs_little() -> None:
-    """Means over three seeds: a single one may trade 0.5 dB for bits, or gain on both."""
+    """Means over six seeds: a single one may trade 0.5 dB for bits, or gain on both."""
     samples = picture(64, 48)
     falls, latents, losses = [], [], []
-    for seed in range(3):
+    for seed in range(6):
         fit = overfit(samples, replace(LOP, steps=150, seed=seed))
         report = encode_fit(fit, samples).report
         bpp = 8 * report.latent_bytes / (64 * 48)
@@ -203,7 +203,7 @@ def test_a_checkpoint_without_the_newer_settings_loads(
     path.write_bytes(safetensors.torch.save(tensors, {"givre": json.dumps(header)}))
     loaded = Fit.load(path)
     assert loaded.settings == fitted[1].settings
-    assert loaded.to_bytes(fitted[0]) == fitted[2].data
+    assert encode_fit(loaded, fitted[0]).data == fitted[2].data
 
 
 def test_a_checkpoint_of_another_image_is_refused(fitted: tuple[Samples, Fit, Encoded]) -> None:

@@ -18,9 +18,9 @@ from givre.bitstream.priors import load_prior
 from givre.coder.decoder import decode_samples
 from givre.errors import CorruptError
 from givre.models.architecture import Architecture
+from givre.models.context import context_offsets, wavefront_step
 from givre.models.exact import numpy_backend, wavefront
 from givre.models.exact.numpy_backend import NumpyBackend
-from givre.models.geometry import context_offsets, wavefront_step
 
 Array = np.ndarray
 

@@ -16,8 +16,8 @@ from givre.bitstream.priors import PRIOR_HASHES
 from givre.bitstream.scales import LATENT_SCALES, PARAMETER_SCALES
 from givre.bitstream.side_information import PRIOR_GUESSES, GroupGuess
 from givre.models.architecture import NAMED_POINTS, default_grids, group_names, tensor_specs
+from givre.models.context import context_offsets, wavefront_step
 from givre.models.exact.arithmetic import max_sum_bits
-from givre.models.geometry import context_offsets, wavefront_step
 
 DOCUMENT = (ROOT / "docs" / "FORMAT.md").read_text(encoding="utf-8")
 

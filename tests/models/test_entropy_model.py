@@ -13,7 +13,7 @@ from torch import Tensor
 from givre.models.architecture import NAMED_POINTS
 from givre.models.arm import gather_contexts, laplace_bits
 from givre.models.codec_model import CodecModel
-from givre.models.geometry import context_offsets
+from givre.models.context import context_offsets
 from givre.models.ifce import feature_maps, nearest_stack
 
 

@@ -6,8 +6,9 @@ import pytest
 
 from givre.models.architecture import NAMED_POINTS, Architecture, n_levels_for, tensor_specs
 from givre.models.complexity import mac_per_pixel
+from givre.models.context import context_offsets, wavefront_step
 from givre.models.exact.wavefront import waves
-from givre.models.geometry import context_offsets, grids, wavefront_step
+from givre.models.geometry import grids
 
 
 def test_grids_are_halved_and_rounded_up() -> None:

@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 import givre
+from givre.coder import whole_encode
 from givre.coder.fitting.trainer import Trainer
 from givre.scripts import encode as encode_command
 from givre.scripts.main import main
@@ -298,7 +299,7 @@ def test_existing_output_is_kept_and_the_fit_does_not_start(
     output = image.with_name("old.givre")
     output.write_bytes(b"old")
     with monkeypatch.context() as patch:
-        patch.setattr(encode_command, "run_fit", None)
+        patch.setattr(whole_encode, "fit_whole", None)
         refused = run("encode", image, output)
     assert refused.code == 5
     assert "--force" in refused.error

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from givre.errors import CorruptError
 from givre.models.architecture import Architecture
 from givre.models.compiled.types import Doubles
+from givre.models.context import wavefront_step
 from givre.models.exact.arithmetic import N_SCALES
 from givre.models.exact.compiled.arm import PackedArm, Predictions, arm_scratch
 from givre.models.exact.compiled.waves import (
@@ -21,7 +22,6 @@ from givre.models.exact.compiled.waves import (
     wave_geometry,
 )
 from givre.models.exact.wavefront import SymbolSource, waves
-from givre.models.geometry import wavefront_step
 
 _INDICES = np.arange(float(N_SCALES))
 _NO_SYMBOLS = np.zeros(0, np.int32)

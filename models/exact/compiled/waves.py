@@ -24,6 +24,7 @@ from givre.models.compiled.types import (
     Symbols1,
     Words1,
 )
+from givre.models.context import context_offsets, wavefront_step
 from givre.models.exact.compiled.arm import (
     PackedArm,
     Predictions,
@@ -32,7 +33,6 @@ from givre.models.exact.compiled.arm import (
 )
 from givre.models.exact.compiled.blocks import BLOCK, EXACT
 from givre.models.exact.compiled.range_decoder import decode_symbols
-from givre.models.geometry import context_offsets, wavefront_step
 
 RING = 32
 """Waves in the ring: a context reaches back 4 + 4 * step <= 24 waves."""

@@ -28,6 +28,7 @@ import numpy as np
 from givre.models.compiled.kernel import kernel, kernel_part
 from givre.models.compiled.loops import fill
 from givre.models.compiled.types import FLAGS, Floats, Floats2, Integers, Integers1
+from givre.models.context import CONTEXT_REACH
 from givre.models.fused.entropy.laplace import block_bits, block_bits_and_gradient
 from givre.models.fused.entropy.products import (
     BLOCK,
@@ -51,9 +52,6 @@ from givre.models.fused.entropy.tables import (
     RateInputs,
 )
 from givre.models.fused.entropy.weights import ArmWeights
-
-MARGIN = 4
-"""Zeros above, to the left and to the right of a grid: the farthest neighbour."""
 
 _HALF_BLOCK = BLOCK // 2
 _ZERO = np.float32(0)
@@ -205,8 +203,8 @@ def arm_rate_and_gradient(
         neighbours: where the neighbours are, relative to a latent.
         inputs: latents and maps.
         weights: of the ARM.
-        gradient: by the latents of the MARGIN rows above and of the rows themselves, in a padded
-            grid's layout, flat; written.
+        gradient: by the latents of the CONTEXT_REACH rows above and of the rows themselves, in a
+            padded grid's layout, flat; written.
         maps_gradient: by the feature maps, flat, where the rows use them; written.
         weight_sums: by the weights, as `ArmWeights.unpack` wants them; zero before, written.
 
@@ -235,7 +233,7 @@ def arm_rate_and_gradient(
     for y in range(first, last):
         for x in range(0, width, BLOCK):
             pixel = start + y * stride + x
-            own = MARGIN + (y - first + MARGIN) * stride + x
+            own = CONTEXT_REACH + (y - first + CONTEXT_REACH) * stride + x
             feature = task[TASK_MAP] + y // 2 * task[TASK_MAP_STRIDE] + x // 2
             features = _Features(feature, task[TASK_PLANE], task[TASK_FEATURES])
             n_valid = min(BLOCK, width - x)

@@ -22,7 +22,7 @@ import numpy as np
 from givre.models.compiled.kernel import kernel_part
 from givre.models.compiled.loops import fill
 from givre.models.compiled.types import FLAGS, Doubles, Floats, Integers
-from givre.models.fused.entropy.arm import MARGIN
+from givre.models.context import CONTEXT_REACH
 from givre.models.fused.entropy.tables import (
     LEVEL_HEIGHT,
     LEVEL_HYPER,
@@ -178,7 +178,7 @@ def collect_gradient(
     """Add up the gradient of some rows of a grid.
 
     Args:
-        chunk: the rows' own gradients, MARGIN rows above included, padded, flat; of
+        chunk: the rows' own gradients, CONTEXT_REACH rows above included, padded, flat; of
             `givre.models.fused.entropy.arm.arm_rate_and_gradient`.
         next_chunk: the same of the rows that follow, or the empty array.
         task: columns TASK_..., which rows they are.
@@ -192,12 +192,12 @@ def collect_gradient(
     width = gradient.shape[1]
     row = np.empty(width, np.float32)
     for y in range(first, last):
-        at = (y - first + MARGIN) * stride + MARGIN
+        at = (y - first + CONTEXT_REACH) * stride + CONTEXT_REACH
         own = chunk[at : at + width]
         for x in range(width):
             row[x] = own[x]
-        if next_chunk.shape[0] > 0 and y >= last - MARGIN:
-            at = (y - (last - MARGIN)) * stride + MARGIN
+        if next_chunk.shape[0] > 0 and y >= last - CONTEXT_REACH:
+            at = (y - (last - CONTEXT_REACH)) * stride + CONTEXT_REACH
             _add_scaled(row, next_chunk[at : at + width], np.float32(1))
         for i in range(sources.shape[0]):
             source = sources[i]

@@ -12,7 +12,7 @@ from givre.models.architecture import Architecture
 from givre.models.compiled.buffers import Buffers
 from givre.models.compiled.pool import chunks
 from givre.models.compiled.types import Floats, Integers
-from givre.models.fused.entropy.arm import MARGIN
+from givre.models.context import CONTEXT_REACH, context_offsets
 from givre.models.fused.entropy.products import BLOCK
 from givre.models.fused.entropy.tables import (
     LEVEL_HEIGHT,
@@ -27,10 +27,10 @@ from givre.models.fused.entropy.tables import (
     LEVEL_WIDTH,
     N_LEVEL_COLUMNS,
 )
-from givre.models.geometry import Grid, context_offsets
+from givre.models.geometry import Grid
 
 _HALF_BLOCK = BLOCK // 2
-_LEAST_ROW_PAIRS = 8  # in a chunk; more than MARGIN rows, so that a halo meets one chunk only
+_LEAST_ROW_PAIRS = 8  # in a chunk; more than CONTEXT_REACH rows: a halo meets one chunk
 _LEAST_LATENTS = 1 << 12  # in a chunk, padding included
 
 
@@ -41,7 +41,7 @@ class GridPlace:
     Attributes:
         grid: its geometry.
         start: index of its first latent.
-        stride: distance between rows: MARGIN on the left, whole blocks, MARGIN on the right.
+        stride: distance between rows: whole blocks with CONTEXT_REACH zeros on either side.
         n_features: features that its contexts have, 0 or `arch.n_features`.
         feature_start: where its first feature map begins, in the flat buffer of maps.
         plane: distance between feature maps.
@@ -62,9 +62,9 @@ class GridPlace:
 
     def inside(self, flat: Floats) -> Floats:
         """View (H, W) of the grid in the flat buffer of latents."""
-        corner = self.start - MARGIN
+        corner = self.start - CONTEXT_REACH
         rows = flat[corner : corner + self.grid.height * self.stride]
-        return rows.reshape(-1, self.stride)[:, MARGIN : MARGIN + self.grid.width]
+        return rows.reshape(-1, self.stride)[:, CONTEXT_REACH : CONTEXT_REACH + self.grid.width]
 
 
 @dataclass(frozen=True)
@@ -112,10 +112,10 @@ def layout(arch: Architecture, grids: tuple[Grid, ...]) -> Layout:
     """Lay out the grids of `geometry.grids` and the maps of their extractors."""
     starts, strides, size = [], [], 0
     for grid in grids:
-        stride = 2 * MARGIN + -(-grid.width // BLOCK) * BLOCK
-        starts.append(size + MARGIN * stride + MARGIN)
+        stride = 2 * CONTEXT_REACH + -(-grid.width // BLOCK) * BLOCK
+        starts.append(size + CONTEXT_REACH * stride + CONTEXT_REACH)
         strides.append(stride)
-        size += (MARGIN + grid.height) * stride
+        size += (CONTEXT_REACH + grid.height) * stride
 
     extractors, maps_size = [], 0
     for level in range(arch.n_ifce):

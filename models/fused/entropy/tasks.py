@@ -16,7 +16,8 @@ from givre.models.compiled.kernel import kernel
 from givre.models.compiled.pool import join, parts_of
 from givre.models.compiled.tickets import Parts, Tickets, next_ticket
 from givre.models.compiled.types import FLAGS, Doubles3, Floats1, Floats3, Integers, Integers3
-from givre.models.fused.entropy.arm import MARGIN, arm_rate_and_gradient
+from givre.models.context import CONTEXT_REACH
+from givre.models.fused.entropy.arm import arm_rate_and_gradient
 from givre.models.fused.entropy.ifce import (
     collect_gradient,
     extract_feature,
@@ -105,7 +106,7 @@ def rate_tasks(arch: Architecture, grids: tuple[Grid, ...]) -> RateTasks:
             row[TASK_GRID], row[TASK_GRADIENT] = i, gradient_start
             row[TASK_FIRST_SOURCE], row[TASK_END_SOURCE] = first_source, len(sources)
             row[TASK_OWN_START] = own_start
-            own_start += (MARGIN + last - first) * place.stride
+            own_start += (CONTEXT_REACH + last - first) * place.stride
             row[TASK_OWN_END] = own_start
             rows.append(row)
         gradient_start += place.grid.height * place.grid.width

@@ -23,10 +23,11 @@ from givre.bitstream.parameters import QuantisedParameters
 from givre.coder.decoder import grid_predictor, reconstruct
 from givre.models.architecture import NAMED_POINTS, Architecture, tensor_specs
 from givre.models.codec_model import CodecModel
+from givre.models.context import context_offsets
 from givre.models.exact.arithmetic import max_sum_bits
 from givre.models.exact.compiled.backend import CompiledBackend
 from givre.models.exact.numpy_backend import NumpyBackend, to_grid
-from givre.models.geometry import context_offsets, grids
+from givre.models.geometry import grids
 
 SIZES = [(1, 1), (7, 1), (1, 5), (5, 3), (17, 33), (65, 30)]
 

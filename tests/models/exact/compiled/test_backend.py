@@ -29,12 +29,13 @@ from givre.bitstream.rangecoder import (
 from givre.bitstream.scales import LATENT_SCALES
 from givre.errors import CorruptError
 from givre.models.architecture import NAMED_POINTS, Architecture
+from givre.models.context import wavefront_step
 from givre.models.exact.compiled.backend import CompiledBackend
 from givre.models.exact.compiled.range_decoder import decode_symbols
 from givre.models.exact.compiled.synthesis import TILE_COLUMNS, TILE_ROWS
 from givre.models.exact.numpy_backend import NumpyBackend
 from givre.models.exact.wavefront import WavePredictor
-from givre.models.geometry import Grid, grids, wavefront_step
+from givre.models.geometry import Grid, grids
 
 # (width, height)
 SIZES = [(1, 1), (7, 1), (1, 7), (3, 5), (33, 17), (63, 65), (130, 70)]
