@@ -2,8 +2,8 @@
 
 python docs/make_comparison.py
 
-Fits the photograph, which takes some minutes; `--file` takes a file of it that was kept. Needs
-Pillow with AVIF.
+Fits the photograph and searches the other encoders' settings, which takes some minutes. `--file`
+keeps the fitted file, and takes it if it is there. Needs Pillow with AVIF.
 """
 
 from __future__ import annotations
@@ -24,21 +24,24 @@ import givre
 from givre.coder.psnr import mean_squared_error, psnr_db
 
 HERE = Path(__file__).parent
-PHOTOGRAPH = HERE / "images" / "city.webp"
+PHOTOGRAPH = HERE / "images" / "coffee.webp"
 PICTURE = HERE / "images" / "comparison.png"
 
-LMBDA = 0.02
+LMBDA = 0.01
 EFFORT = 6
 
-CROP = (196, 212, 412, 496)
+CROP = (300, 106, 480, 326)
 """What is shown of the photograph: left, top, right, bottom."""
+
+ZOOM = 1.5
+"""How much larger it is shown, so that what is lost can be seen."""
 
 SLACK = 1.03
 """Another codec's file may be larger than givre's by this factor, and is never smaller."""
 
 GAP = 6
-CAPTION = 44
-FONT_SIZE = 14
+CAPTION = 52
+FONT_SIZE = 17
 
 
 AVIF = [
@@ -122,7 +125,7 @@ def best_of_size(original: Image.Image, choices: Sequence[Mapping[str, Any]], si
 
 def draw(original: Image.Image, files: list[Coded]) -> Image.Image:
     """The same part of the original and of each file, side by side, with a caption each."""
-    width, height = CROP[2] - CROP[0], CROP[3] - CROP[1]
+    width, height = round(ZOOM * (CROP[2] - CROP[0])), round(ZOOM * (CROP[3] - CROP[1]))
     n = 1 + len(files)
     picture = Image.new("RGB", (n * width + (n - 1) * GAP, height + CAPTION), "white")
     pen = ImageDraw.Draw(picture)
@@ -139,19 +142,21 @@ def draw(original: Image.Image, files: list[Coded]) -> Image.Image:
     images = [original, *(file.image for file in files)]
     for i, (image, lines) in enumerate(zip(images, captions, strict=True)):
         left = i * (width + GAP)
-        picture.paste(image.crop(CROP), (left, 0))
+        part = image.crop(CROP).resize((width, height), Image.Resampling.BICUBIC)
+        picture.paste(part, (left, 0))
         for row, line in enumerate(lines):
-            pen.text((left + 2, height + 3 + 19 * row), line, fill="black", font=font)
+            pen.text((left + 2, height + 3 + 23 * row), line, fill="black", font=font)
     return picture
 
 
 def main() -> None:
     """Code the photograph in three ways, write the picture, and print what is in it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--file", type=Path, help="a givre file of the photograph; else it is made")
+    parser.add_argument("--file", type=Path, help="where the givre file is kept")
     args = parser.parse_args()
     with Image.open(PHOTOGRAPH) as photograph:
-        original = photograph.convert("RGB")
+        # Only the samples: Pillow would put a profile or a resolution into the files.
+        original = Image.fromarray(np.asarray(photograph.convert("RGB")))
     if args.file is not None and args.file.exists():
         data = args.file.read_bytes()
     else:

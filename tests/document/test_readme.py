@@ -21,8 +21,8 @@ from givre.scripts.main import build_parser, main
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PROSE = re.sub(r"```.*?```", "", README, flags=re.DOTALL)
-SIZE = (80, 60)
-SHORT_FIT = ("--complexity", "lop", "--effort", "3")
+SIZE = (96, 64)
+SHORT_FIT = ("--complexity", "lop", "--effort", "2")
 """Added to every `givre encode`: a short fit of the small decoder, which is quantised quickly."""
 
 
@@ -136,7 +136,7 @@ def test_folders_of_the_package_are_all_described() -> None:
     tops = ("api", "bitstream", "coder", "models", "scripts")
     folders = {p.parent for top in tops for p in (ROOT / top).rglob("*.py")}
     near = {Path(*p.relative_to(ROOT).parts[:2]) for p in folders}
-    assert {str(p) for p in near} - described == {"coder"}
+    assert {str(p) for p in near} <= described
 
 
 def test_results_are_those_of_the_benchmark() -> None:
