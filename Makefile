@@ -13,7 +13,7 @@ BIN := $(VENV)/bin
 IMAGE := docs/images/demo.png
 SOURCES := $(shell find api bitstream coder models scripts -name "*.py" -o -name "*.bin" -o -name "*.npy") setup.cfg pyproject.toml
 
-.PHONY: install demo test lint clean
+.PHONY: install demo test test-fast lint clean
 
 install: $(VENV)/.installed
 
@@ -25,7 +25,10 @@ demo: $(VENV)/.installed
 	$(BIN)/givre info demo/demo.givre
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
+
+test-fast: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -n 2 -m "not slow"
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
