@@ -74,6 +74,21 @@ def processes(method: str) -> None:
     assert encode(0) == data
 
 
+def fork_after_torch() -> None:
+    """The new process has none of the threads that torch has here, and must not wait for them."""
+    import torch
+
+    import givre.coder.fitting.torch_context  # noqa: F401 (as an earlier encode loads it)
+
+    torch.set_num_threads(2)
+    matrix = torch.ones(1000, 1000)
+    assert float((matrix @ matrix).sum()) == 1e9
+    with ProcessPoolExecutor(1, get_context("fork")) as pool:
+        data = pool.submit(encode, 0, "reference").result()
+    torch.set_num_threads(1)
+    assert data == encode(0, "reference", n_threads=1)
+
+
 @kernel()
 def doubled(x: int) -> int:
     return 2 * x

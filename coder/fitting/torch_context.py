@@ -17,16 +17,23 @@ from givre.coder.execution import resolve_threads
 
 
 class _Turn:
-    """Held by the thread whose fit has the settings; a process after a fork has one of its own."""
+    """Held by the thread whose fit has the settings; a process after a fork has one of its own.
+
+    Attributes:
+        lock: of the turn.
+        forked: whether this process came from a fork of one that had loaded this module.
+    """
 
     def __init__(self) -> None:
         self.lock = RLock()
+        self.forked = False
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._renew)
 
     def _renew(self) -> None:
         # A thread that held the lock does not exist in the child, and would never give it back.
         self.lock = RLock()
+        self.forked = True
 
 
 _turn = _Turn()
@@ -48,6 +55,8 @@ def torch_as_shipped() -> Iterator[None]:
             stack.enter_context(torch.autocast(kind, enabled=False))
         if torch.get_default_device().type != "cpu":  # it costs time at every call
             stack.enter_context(torch.device("cpu"))
+        if _turn.forked:
+            stack.enter_context(torch_threads(1))
         torch.set_default_dtype(torch.float32)
         try:
             yield
@@ -57,9 +66,13 @@ def torch_as_shipped() -> Iterator[None]:
 
 @contextmanager
 def torch_threads(threads: int) -> Iterator[None]:
-    """Let torch use `threads` threads (0 for all cores) inside the block."""
+    """Let torch use `threads` threads (0 for all cores) inside the block, and one after a fork.
+
+    A forked process has none of the threads that torch had before, and torch would wait for them
+    for ever.
+    """
     before = torch.get_num_threads()
-    torch.set_num_threads(resolve_threads(threads))
+    torch.set_num_threads(1 if _turn.forked else resolve_threads(threads))
     try:
         yield
     finally:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from dataclasses import replace
 from math import log10
 from pathlib import Path
+from shutil import copytree
 
 import numpy as np
 import pytest
@@ -95,17 +97,29 @@ def anchor_of(points: Sequence[Point], rate_factor: float, per_image: bool) -> A
     )
 
 
-def test_points_are_made_kept_and_reported(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    image = tmp_path / "small.png"
+@pytest.fixture(scope="module")
+def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with an image, what the benchmark made of it, and what it printed."""
+    folder = tmp_path_factory.mktemp("rd")
+    image = folder / "small.png"
     picture().save(image)
-    out = tmp_path / "out"
-    assert rd.main(arguments(out, image)) == 0
+    with (folder / "printed.txt").open("w") as stream, redirect_stdout(stream):
+        assert rd.main(arguments(folder / "out", image)) == 0
+    return folder
+
+
+@pytest.fixture
+def run(finished_run: Path, tmp_path: Path) -> Path:
+    """A copy of it."""
+    return copytree(finished_run, tmp_path / "run")
+
+
+def test_points_are_made_kept_and_reported(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    image, out = run / "small.png", run / "out"
     kept = {lmbda: point_path(out / "a.b", "small", lmbda) for lmbda in LMBDAS}
     fits = [path.with_suffix(".fit") for path in kept.values()]
     assert sorted((out / "a.b").iterdir()) == sorted([*kept.values(), *fits])
-    assert "No BD-rates" in capsys.readouterr().out
+    assert "No BD-rates" in (run / "printed.txt").read_text()
 
     original = np.asarray(picture(), np.float64)
     lines = (out / "a.b.tsv").read_text().splitlines()
@@ -148,10 +162,8 @@ def test_points_are_made_kept_and_reported(
         assert plot.format == "PNG"
 
 
-def test_kept_fits_are_written_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    image, out = tmp_path / "small.png", tmp_path / "out"
-    picture().save(image)
-    assert rd.main(arguments(out, image)) == 0
+def test_kept_fits_are_written_again(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    image, out = run / "small.png", run / "out"
     kept = {lmbda: point_path(out / "a.b", "small", lmbda) for lmbda in LMBDAS}
     made = {lmbda: read_point(path) for lmbda, path in kept.items()}
     first = kept[LMBDAS[0]]

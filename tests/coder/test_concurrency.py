@@ -39,5 +39,10 @@ needs_fork = pytest.mark.skipif("fork" not in get_all_start_methods(), reason="t
 
 
 @needs_fork
+def test_a_fork_after_torch_used_its_threads_can_fit_in_torch(tmp_path: Path) -> None:
+    run(tmp_path, "fork_after_torch")
+
+
+@needs_fork
 def test_a_fork_while_another_thread_compiles_can_compile_too(tmp_path: Path) -> None:
     run(tmp_path, "fork_while_compiling")

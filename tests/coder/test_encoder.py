@@ -117,8 +117,10 @@ def test_odd_sizes_and_any_number_of_steps(size: tuple[int, int], steps: int) ->
     assert encoded.report.psnr_db > 9
 
 
-@pytest.mark.parametrize("channels", [1, 2, 3, 4])
-@pytest.mark.parametrize("complexity", ["lop", "hop"])
+@pytest.mark.parametrize(
+    ("channels", "complexity"),
+    [(1, "lop"), (2, "lop"), (3, "lop"), (4, "lop"), (1, "hop"), (4, "hop")],
+)
 def test_channel_counts(channels: int, complexity: str) -> None:
     samples = picture(40, 24, channels)
     settings = replace(LOP, steps=60, complexity=complexity)

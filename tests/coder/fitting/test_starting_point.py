@@ -599,7 +599,7 @@ def test_a_file_at_its_prior_has_no_parameters(photo: Samples) -> None:
 def test_the_header_names_the_prior(wanted: int | None, written: int) -> None:
     lmbda = PRIOR_LMBDAS[2]
     samples = ramp(24, 16)
-    data = givre.encode(samples, lmbda=lmbda, steps=1, complexity="hop", threads=1, prior=wanted)
+    data = givre.encode(samples, lmbda=lmbda, steps=1, complexity="lop", threads=1, prior=wanted)
     header = unpack(data).header
     assert header.prior == written
     assert file_info(data)["prior"] == written
