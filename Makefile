@@ -8,6 +8,9 @@ STEPS ?= 500
 COMPLEXITY ?= lop
 LAMBDA ?= 0.001
 
+# Processes that share out the tests.
+WORKERS ?= auto
+
 VENV := .venv
 BIN := $(VENV)/bin
 IMAGE := docs/images/demo.png
@@ -24,11 +27,12 @@ demo: $(VENV)/.installed
 	$(BIN)/givre decode demo/demo.givre demo/demo.png --force
 	$(BIN)/givre info demo/demo.givre
 
+# A file's tests stay together, as they share fits. `make test WORKERS=0` runs all in one process.
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 test-fast: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -n 2 -m "not slow"
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not slow"
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

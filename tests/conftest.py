@@ -22,29 +22,3 @@ def deterministic_torch() -> None:
 
     torch.set_num_threads(1)  # its other threads spin, and take the cores from the kernels
     torch.use_deterministic_algorithms(True)
-
-
-SLOW = (
-    "tests/benchmarks/",
-    "tests/coder/fitting/test_starting_point.py",
-    "tests/coder/quantisation/test_latent_descent.py",
-    "tests/coder/quantisation/test_step_search.py",
-    "tests/coder/rate_control/",
-    "tests/coder/test_concurrency.py",
-    "tests/coder/test_encoder.py",
-    "tests/coder/test_photographs.py",
-    "tests/conformance/test_misreadings.py",
-    "tests/document/test_readme.py",
-    "tests/models/compiled/test_preparation.py",
-    "tests/models/fused/test_backend.py",
-    "tests/scripts/test_killed.py",
-    "tests/scripts/test_without_packages.py",
-)
-"""Tests that fit pictures, compile kernels or start processes; `make test-fast` leaves them out."""
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the slow tests."""
-    for item in items:
-        if item.nodeid.startswith(SLOW) or item.nodeid.endswith("-torch]"):
-            item.add_marker(pytest.mark.slow)

@@ -114,6 +114,7 @@ def run(finished_run: Path, tmp_path: Path) -> Path:
     return copytree(finished_run, tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_points_are_made_kept_and_reported(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     image, out = run / "small.png", run / "out"
     kept = {lmbda: point_path(out / "a.b", "small", lmbda) for lmbda in LMBDAS}
@@ -162,6 +163,7 @@ def test_points_are_made_kept_and_reported(run: Path, monkeypatch: pytest.Monkey
         assert plot.format == "PNG"
 
 
+@pytest.mark.slow
 def test_kept_fits_are_written_again(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     image, out = run / "small.png", run / "out"
     kept = {lmbda: point_path(out / "a.b", "small", lmbda) for lmbda in LMBDAS}

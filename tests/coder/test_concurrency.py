@@ -9,6 +9,8 @@ import pytest
 from child_processes import run_python
 from places import ROOT
 
+pytestmark = pytest.mark.slow
+
 PROGRAM = ROOT / "tests" / "side_by_side.py"
 
 

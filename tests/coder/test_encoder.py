@@ -81,6 +81,7 @@ def test_coded_size_of_the_latents_is_the_models_estimate(
     assert abs(coded - bits / 8) <= max(0.01 * coded, 16)
 
 
+@pytest.mark.slow
 def test_quantising_the_parameters_costs_little() -> None:
     """Means over six seeds: a single one may trade 0.5 dB for bits, or gain on both."""
     samples = picture(64, 48)
@@ -119,7 +120,14 @@ def test_odd_sizes_and_any_number_of_steps(size: tuple[int, int], steps: int) ->
 
 @pytest.mark.parametrize(
     ("channels", "complexity"),
-    [(1, "lop"), (2, "lop"), (3, "lop"), (4, "lop"), (1, "hop"), (4, "hop")],
+    [
+        (1, "lop"),
+        (2, "lop"),
+        (3, "lop"),
+        (4, "lop"),
+        pytest.param(1, "hop", marks=pytest.mark.slow),
+        pytest.param(4, "hop", marks=pytest.mark.slow),
+    ],
 )
 def test_channel_counts(channels: int, complexity: str) -> None:
     samples = picture(40, 24, channels)
@@ -137,6 +145,7 @@ def test_constant_images_are_exact() -> None:
     np.testing.assert_array_equal(decode_samples(encoded.data), samples)
 
 
+@pytest.mark.slow
 def test_a_bright_page_does_not_collapse() -> None:
     """White paper with black lines, where a hard clamp in the loss ends in plain white."""
     samples = np.full((64, 96, 3), 255, np.uint8)
@@ -183,6 +192,7 @@ def test_a_fit_starts_from_the_named_filters(name: str | None) -> None:
         assert layer.weight.tolist() == pytest.approx(initial_half(name, 8), abs=1e-7)
 
 
+@pytest.mark.slow
 def test_initial_filters_change_the_fit_and_none_means_bicubic() -> None:
     samples, settings = picture(24, 20), replace(LOP, steps=12, prior=0)
     data = {
@@ -233,12 +243,14 @@ def test_damaged_checkpoints_are_refused(tmp_path, fitted: tuple[Samples, Fit, E
             Fit.load(path)
 
 
+@pytest.mark.slow
 def test_more_steps_cost_less() -> None:
     samples, settings = picture(48, 48), replace(LOP, prior=0)
     losses = [encode_samples(samples, replace(settings, steps=n)).report.loss for n in (1, 25, 200)]
     assert all(after < 0.8 * before for before, after in pairwise(losses))
 
 
+@pytest.mark.slow
 def test_a_larger_lambda_gives_a_smaller_file() -> None:
     samples = picture(48, 48)
     sizes = [

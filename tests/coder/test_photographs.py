@@ -9,6 +9,8 @@ from places import DEMO_IMAGE, ROOT
 import givre
 from givre.coder.files.images import load_samples
 
+pytestmark = pytest.mark.slow
+
 LMBDA = 1e-3
 
 

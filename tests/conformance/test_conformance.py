@@ -15,12 +15,20 @@ from givre.coder.decoder import decode_samples
 PIXELS = json.loads((CONFORMANCE / "pixels.json").read_text())
 
 # torch takes half a minute for a million pixels, and the smaller streams have all of its paths.
-TORCH_ROWS = 500
+LARGE_ROWS = 500
+
+
+def case(name: str, kernels: str, large: bool) -> object:
+    slow = kernels == "torch" or (kernels == "reference" and large)
+    return pytest.param(name, kernels, marks=[pytest.mark.slow] if slow else [])
+
+
 CASES = [
-    (name, kernels)
+    case(name, kernels, large)
     for name, pixels in PIXELS.items()
+    for large in [pixels["shape"][0] >= LARGE_ROWS]
     for kernels in ("fused", "reference", "torch")
-    if kernels != "torch" or pixels["shape"][0] < TORCH_ROWS
+    if not (kernels == "torch" and large)
 ]
 
 

@@ -64,6 +64,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_python_blocks(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """One after the other, with the names of the earlier ones. The first one prints a rate."""
     small_photograph().convert("L").save("photo.png")  # one channel is quantised in half the time
@@ -77,6 +78,7 @@ def test_python_blocks(folder: Path, capsys: pytest.CaptureFixture[str]) -> None
         assert (decoded.size, decoded.mode) == (SIZE, "L")
 
 
+@pytest.mark.slow
 def test_commands(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """One after the other, as a reader types them: later ones find the files of earlier ones."""
     lines = command_lines()

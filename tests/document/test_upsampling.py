@@ -31,6 +31,7 @@ def results(name: str) -> list[dict[str, object]]:
     return json.loads(path.read_text(encoding="utf-8"))["rows"]
 
 
+@pytest.mark.slow
 def test_the_page_holds_what_the_script_prints() -> None:
     command = [sys.executable, str(DOCS / "upsampling_tables.py")]
     printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout

@@ -363,6 +363,7 @@ def test_fit_is_lengthened(run: Givre, image: Path, tmp_path: Path) -> None:
     assert encoded.json["complexity"] == "lop"
 
 
+@pytest.mark.slow
 def test_initial_filters_start_a_fit_and_do_not_change_it_later(
     run: Givre, image: Path, tmp_path: Path
 ) -> None:
@@ -615,6 +616,7 @@ def pictures(tmp_path: Path) -> list[Path]:
     return paths
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [2, 3])
 def test_several_pictures_are_several_outputs_and_none_is_lost(
     run: Givre, pictures: list[Path], count: int

@@ -20,6 +20,8 @@ from PIL import Image
 import givre
 from givre.coder.fitting.checkpoint import Fit
 
+pytestmark = pytest.mark.slow
+
 PROGRAM = """
 import os
 import stat

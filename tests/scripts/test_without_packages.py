@@ -50,6 +50,7 @@ def same_pixels(picture: Path, file: Path) -> bool:
     return np.array_equal(np.asarray(Image.open(picture)), np.asarray(givre.decode(file)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kernels", ["reference", "auto"])
 def test_all_works_without_a_compiler(image: Path, tmp_path: Path, kernels: str) -> None:
     coded, decoded = tmp_path / "photo.givre", tmp_path / "decoded.png"
@@ -60,6 +61,7 @@ def test_all_works_without_a_compiler(image: Path, tmp_path: Path, kernels: str)
     assert same_pixels(decoded, coded)
 
 
+@pytest.mark.slow
 def test_compiled_kernels_without_a_compiler_are_an_error(image: Path, tmp_path: Path) -> None:
     for words in (["encode", image], ["decode", CONFORMANCE / "constant-11x9.givre", "out.png"]):
         found = givre_without(COMPILER, tmp_path, *words, "--kernels", "fused")

@@ -508,6 +508,7 @@ def test_the_gradient_is_weighted_and_added() -> None:
         torch.testing.assert_close(p.grad, -2 * first)
 
 
+@pytest.mark.slow
 def test_the_files_parameters_take_about_what_was_said(photo: Samples) -> None:
     guesses, found = [], []
     for lmbda in (0.01, 0.001):
@@ -643,6 +644,7 @@ def test_a_fit_is_not_carried_on_with_another_prior(before: int | None, after: i
         overfit(ramp(12, 10), replace(earlier, prior=after, steps=2), resume=fit)
 
 
+@pytest.mark.slow
 def test_a_fit_from_a_prior_goes_on_where_it_was(tmp_path: Path) -> None:
     """The rate of its parameters still counts from the prior, not from where the fit stopped."""
     samples, settings = ramp(31, 22), replace(FAST, steps=8)

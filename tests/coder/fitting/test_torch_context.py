@@ -55,6 +55,7 @@ def test_a_fit_that_is_written_later_is_the_same(
     assert encode_fit(fit, samples).data == usual
 
 
+@pytest.mark.slow
 def test_a_target_is_met_all_the_same(samples: np.ndarray) -> None:
     with torch.inference_mode():
         data = givre.encode(samples, steps=40, complexity="lop", target_psnr=12)

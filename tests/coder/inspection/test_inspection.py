@@ -277,6 +277,7 @@ def test_the_picture_of_the_filters_shows_the_taps_and_measures(fitted: Inspecti
         assert f"image rejection {stage.image_rejection_db:.1f} dB" in row[1].texts[1].get_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["constant-11x9", "random-hop-1x1x3", "random-lop-7x1x2"])
 def test_odd_files_can_be_drawn(name: str, tmp_path: Path) -> None:
     found = InspectedFile.of(inspect(name))
@@ -321,6 +322,7 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_command_writes_the_pictures_asked_for(
     file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

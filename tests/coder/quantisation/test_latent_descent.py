@@ -261,6 +261,7 @@ def photograph() -> NDArray[np.uint8]:
     return np.clip(128 + 40 * (waves + noise), 0, 255).astype(np.uint8)
 
 
+@pytest.mark.slow
 def test_finishing_a_fit_lowers_the_loss_of_its_file() -> None:
     samples = photograph()
     fit = overfit(samples, FitSettings(lmbda=1e-3, steps=250, complexity="lop", threads=1))
@@ -293,6 +294,7 @@ def test_latents_of_long_fits_are_visited_once_more() -> None:
     assert loss_after(4000) < loss_after(3999) < loss_after(249)
 
 
+@pytest.mark.slow
 def test_long_fits_of_small_images_are_quantised_more_than_once() -> None:
     samples = photograph()
     fit = overfit(samples, FitSettings(lmbda=1e-3, steps=60, complexity="lop", threads=1))
@@ -325,6 +327,7 @@ def test_a_constant_image_is_finished() -> None:
     assert np.array_equal(decode_samples(data), samples)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", [{"steps": 10}, {"kernels": "reference"}])
 def test_short_fits_and_plain_torch_keep_their_latents(change: dict[str, object]) -> None:
     samples = photograph()

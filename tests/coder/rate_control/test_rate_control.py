@@ -261,6 +261,7 @@ def test_file_meets_its_goal(samples: NDArray[np.uint8], goal: Goal) -> None:
     assert found.report.steps >= FAST.steps
 
 
+@pytest.mark.slow
 def test_same_goal_gives_the_same_bytes(samples: NDArray[np.uint8]) -> None:
     goal = Goal("size", 700)
     first, second = (encode_to_goal(samples, FAST, goal).data for _ in range(2))
@@ -268,10 +269,12 @@ def test_same_goal_gives_the_same_bytes(samples: NDArray[np.uint8]) -> None:
     assert len(first) <= 700
 
 
+@pytest.mark.slow
 def test_size_beyond_all_use_is_kept_not_filled(samples: NDArray[np.uint8]) -> None:
     assert len(encode_to_goal(samples, FAST, Goal("size", 10**6)).data) < 10**5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "goal", [Goal("size", 20), Goal("psnr", 90), Goal("bpp", 100)], ids=lambda g: g.kind
 )
@@ -286,6 +289,7 @@ def uniform_noise() -> NDArray[np.uint8]:
     return np.random.default_rng(0).integers(0, 256, (12, 16, 3), dtype=np.uint8)
 
 
+@pytest.mark.slow
 def test_an_image_unlike_photographs_is_fitted_a_second_time() -> None:
     """The networks of the first fit, at a lambda for photographs, are of no use."""
     told: list[Progress] = []
@@ -310,6 +314,7 @@ def test_a_quality_next_to_that_of_a_constant_image_is_no_collapse() -> None:
     assert quality == pytest.approx(10.8, abs=0.1)
 
 
+@pytest.mark.slow
 def test_a_size_filled_with_nothing_is_a_collapse() -> None:
     """At the last byte but one lambda may end where nothing is worth its bits, as it should."""
     settings = replace(FAST, steps=_CONVERGED_STEPS)
@@ -354,6 +359,7 @@ def test_latents_go_back_and_on_as_before(samples: NDArray[np.uint8], kernels: s
     assert all(torch.equal(p, networks[name]) for name, p in trainer.parameters().items())
 
 
+@pytest.mark.slow
 def test_command_meets_a_size(
     samples: NDArray[np.uint8], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

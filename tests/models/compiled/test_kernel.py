@@ -306,6 +306,7 @@ def test_a_folder_that_cannot_be_written_is_done_without(
     assert modules(1).doubled(4) == 10
 
 
+@pytest.mark.slow
 def test_results_are_the_same_bits_compiled_or_loaded(tmp_path: Path) -> None:
     """A helper of its own in the machine code would be another copy in the second process."""
     (tmp_path / "sums.py").write_text(SUMS, encoding="utf-8")

@@ -39,6 +39,7 @@ def in_cache(cache: Path) -> Counter[str]:
     return Counter(path.name.rpartition("-")[0].rpartition("-")[0] for path in cache.glob("*.bin"))
 
 
+@pytest.mark.slow
 def test_kernels_are_compiled_once_and_told_of(cache: Path) -> None:
     states: list[Compiling] = []
     prepare(SMALL, 2, states.append)
@@ -50,6 +51,7 @@ def test_kernels_are_compiled_once_and_told_of(cache: Path) -> None:
     assert states == []
 
 
+@pytest.mark.slow
 def test_three_processes_compile_each_kernel_once(cache: Path) -> None:
     command = [sys.executable, "-c", PROGRAM]
     started = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]

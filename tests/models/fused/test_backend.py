@@ -148,6 +148,7 @@ def test_gradients_are_exact_all_along_a_fit(complexity: str) -> None:
                 assert error <= 1e-4 * float(expected.norm()) + 1e-9, (i, name)
 
 
+@pytest.mark.slow
 def test_fits_of_200_steps_end_at_the_same_loss_on_average() -> None:
     """Single fits spread by one or two percent, as those of plain torch on 1 and on 2 threads do:
     where a gradient is zero, Adam's normalisation makes whole steps out of its rounding errors.
@@ -163,6 +164,7 @@ def test_fits_of_200_steps_end_at_the_same_loss_on_average() -> None:
     assert float(np.mean(ratios)) == pytest.approx(1, abs=0.02)
 
 
+@pytest.mark.slow
 def test_bytes_do_not_depend_on_the_number_of_threads() -> None:
     settings = FitSettings(lmbda=1e-3, steps=10, complexity="lop", kernels="fused")
     samples = picture(140, 90)
@@ -182,6 +184,7 @@ def test_a_fit_does_not_depend_on_the_number_of_threads(complexity: str) -> None
             assert torch.equal(other.parameters[name], parameter), name
 
 
+@pytest.mark.slow
 def test_a_fit_goes_on_with_other_kernels() -> None:
     samples = picture(40, 30)
     settings = FitSettings(lmbda=1e-3, steps=20, complexity="lop", threads=1)
