@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -105,14 +105,29 @@ def encode_samples(
     on_progress: ProgressListener | None = None,
     checkpoint: Path | None = None,
     resume: Fit | None = None,
+    on_fit: Callable[[Fit], None] | None = None,
 ) -> Encoded:
-    """Fit an image and write it; see `overfit` and `encode_fit`."""
+    """Fit an image and write it.
+
+    Args:
+        samples: uint8 (H, W, C).
+        settings: of the fit.
+        on_progress: called a few times a second while it is fitted.
+        checkpoint: a file that is kept up to date meanwhile.
+        resume: an earlier fit of this image to go on from.
+        on_fit: told the fit before it is written.
+
+    Raises:
+        GivreError: for the reasons that `overfit` and `encode_fit` name.
+    """
     context = fit_context(samples, settings)
     with compiling_meanwhile(context.kernels.exact):
         fit = overfit_in(
             context, settings.prior, on_progress=on_progress, checkpoint=checkpoint, resume=resume
         )
-        return encode_in(fit, context_of(fit, context))
+        if on_fit is not None:
+            on_fit(fit)
+        return encode_in(fit, changed(context, fit.settings))  # its prior may be another one
 
 
 def encode_fit(fit: Fit, samples: NDArray[np.uint8] | None = None) -> Encoded:
@@ -136,11 +151,6 @@ def encode_fit(fit: Fit, samples: NDArray[np.uint8] | None = None) -> Encoded:
         raise UsageError("a checkpoint does not hold the image, give the samples to encode")
     fit.check_image(image)
     return encode_in(fit, fit_context(image, fit.settings))
-
-
-def context_of(fit: Fit, context: FitContext) -> FitContext:
-    """The context in which a fit ended, given the one in which it began: the prior may differ."""
-    return changed(context, fit.settings)
 
 
 @torch_as_shipped()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from givre.errors import UsageError
+from givre.models.compiled.kernel import can_compile
 from givre.models.compiled.preparation import cores
 
 KERNELS = ("auto", "reference", "fused")
@@ -22,6 +23,14 @@ def check_kernels(kernels: str) -> None:
     """Raise UsageError unless `kernels` is one of KERNELS."""
     if kernels not in KERNELS:
         raise UsageError(f"kernels is {kernels!r}, it must be one of {', '.join(KERNELS)}")
+
+
+def check_compiler() -> None:
+    """Raise UsageError, with the command that installs it, unless kernels can be compiled."""
+    if not can_compile():
+        raise UsageError(
+            "fused kernels need numba: pip install 'givre[encode]', or use --kernels reference"
+        )
 
 
 def resolve_threads(threads: int) -> int:

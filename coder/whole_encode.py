@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from givre.coder.encoder import Encoded, context_of, encode_in
-from givre.coder.exact_backends import compiling_meanwhile
+from givre.coder.encoder import Encoded, encode_samples
 from givre.coder.files.images import Samples
 from givre.coder.fitting.checkpoint import Fit
 from givre.coder.fitting.choices import FitChoices, continued_settings, new_settings
-from givre.coder.fitting.context import FitContext, fit_context
-from givre.coder.fitting.overfit import overfit_in
+from givre.coder.fitting.overfit import overfit
 from givre.coder.fitting.progress import ProgressListener
 from givre.coder.fitting.settings import FitSettings
 from givre.coder.rate_control.goal import goal_of
@@ -28,12 +27,14 @@ class EncodeJob:
         checkpoint: a file that is kept up to date while the fit goes on.
         resume: a fit of the image that is carried on.
         on_progress: called a few times a second.
+        on_fit: told the fit before it is written.
     """
 
     choices: FitChoices
     checkpoint: Path | None = None
     resume: Fit | None = None
     on_progress: ProgressListener | None = None
+    on_fit: Callable[[Fit], None] | None = None
 
     def settings(self) -> FitSettings:
         """Settings of the fit.
@@ -54,15 +55,19 @@ def encode_whole(samples: Samples, job: EncodeJob) -> Encoded:
         job: what is asked for.
 
     Raises:
-        GivreError: for the reasons that `fit_whole` and `encode_in` name; TargetError where a
+        GivreError: for the reasons that `encode_samples` names; TargetError where a
             target is out of reach.
     """
     goal = goal_of(job.choices)
     if goal is None:
-        context = _context(samples, job)
-        with compiling_meanwhile(context.kernels.exact):
-            fit = _fit(context, job)
-            return encode_in(fit, context_of(fit, context))
+        return encode_samples(
+            samples,
+            job.settings(),
+            on_progress=job.on_progress,
+            checkpoint=job.checkpoint,
+            resume=job.resume,
+            on_fit=job.on_fit,
+        )
     if job.resume is not None or job.checkpoint is not None:
         raise UsageError("a fit with a target keeps no checkpoint and carries no fit on")
     return encode_to_goal(samples, job.settings(), goal, on_progress=job.on_progress)
@@ -84,21 +89,9 @@ def fit_whole(samples: Samples, job: EncodeJob) -> Fit:
     """
     if job.choices.has_target:
         raise UsageError("a fit without a file has no target, ask for a quality or a lambda")
-    return _fit(_context(samples, job), job)
-
-
-def _context(samples: Samples, job: EncodeJob) -> FitContext:
-    if job.resume is not None:
-        job.resume.check_image(samples)
-    return fit_context(samples, job.settings())
-
-
-def _fit(context: FitContext, job: EncodeJob) -> Fit:
-    if job.resume is not None and job.resume.steps >= context.settings.steps:
-        return job.resume
-    return overfit_in(
-        context,
-        job.settings().prior,
+    return overfit(
+        samples,
+        job.settings(),
         on_progress=job.on_progress,
         checkpoint=job.checkpoint,
         resume=job.resume,

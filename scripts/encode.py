@@ -72,29 +72,25 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _encode(args: argparse.Namespace, choices: FitChoices, pair: named_files.Pair) -> None:
-    from givre.coder.encoder import encode_fit  # torch loads only once the arguments are right
-    from givre.coder.exact_backends import compiling_meanwhile
-    from givre.coder.whole_encode import EncodeJob, fit_whole
+    from givre.coder.whole_encode import EncodeJob, encode_whole  # loads torch
 
     source, output = pair
     checkpoint = _checkpoint(output, args.resume, args.force)
     samples = read_samples(streams.read_input(source), streams.input_name(source))
 
-    fit: Fit | None = None
+    fits: list[Fit] = []  # the fit, once there is one to lose
     try:
-        with progress_listener(args.quiet) as listener, compiling_meanwhile(choices.kernels):
-            fit = fit_whole(
-                samples, EncodeJob(choices, checkpoint, load_fit(args.resume), listener)
-            )
-            encoded = encode_fit(fit, samples)
+        with progress_listener(args.quiet) as listener:
+            job = EncodeJob(choices, checkpoint, load_fit(args.resume), listener, fits.append)
+            encoded = encode_whole(samples, job)
         streams.write_output(output, encoded.data, args.force)
     except KeyboardInterrupt as interrupt:
-        if fit and checkpoint:
-            fit.save(checkpoint)
+        if fits and checkpoint:
+            fits[0].save(checkpoint)
         raise KeyboardInterrupt(_how_to_go_on(args, pair, checkpoint)) from interrupt
     except GivreError:
-        if fit and checkpoint and fit.seconds > _WORTH_KEEPING_SECONDS:
-            fit.save(checkpoint)
+        if fits and checkpoint and fits[0].seconds > _WORTH_KEEPING_SECONDS:
+            fits[0].save(checkpoint)
             say(f"givre: the fit is kept in {checkpoint}, --from writes it")
         raise
     if checkpoint:

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from givre.coder.execution import check_kernels
+from givre.coder.execution import check_compiler, check_kernels
 from givre.coder.fitting.parameter_rate import ParameterRate
 from givre.coder.fitting.soap import Soap, SoapSettings
 from givre.errors import UsageError
@@ -23,14 +23,12 @@ from givre.models.architecture import Architecture
 from givre.models.codec_model import CodecModel
 from givre.models.compiled.kernel import can_compile
 from givre.models.compiled.preparation import Compiling
+from givre.models.compiled.types import Doubles, Integers
 from givre.models.geometry import Grid
 from givre.models.integer_rounding import Choices
 from givre.models.latents import FittedLatents
 
 _log = logging.getLogger(__name__)
-
-Doubles = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 
 FEWEST_STEPS_TO_MOVE = 250
@@ -204,10 +202,7 @@ def choose_kernels(name: str, device: torch.device, threads: int) -> FitKernels:
         return ReferenceKernels(threads)
     if device.type != "cpu":
         raise UsageError(f"fused kernels run on the cpu, not on {device}; use --kernels reference")
-    if not can_compile():
-        raise UsageError(
-            "fused kernels need numba: pip install 'givre[encode]', or use --kernels reference"
-        )
+    check_compiler()
     from givre.coder.fitting.fused_kernels import FusedKernels
 
     return FusedKernels(threads)

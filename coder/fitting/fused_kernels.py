@@ -7,7 +7,6 @@ from math import prod
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from givre.coder.fitting.fit_kernels import FEWEST_STEPS_TO_MOVE
@@ -16,6 +15,7 @@ from givre.coder.fitting.soap import CLIP_EPSILON, Matrix, Soap, SoapSettings
 from givre.models.architecture import Architecture
 from givre.models.codec_model import CodecModel
 from givre.models.compiled.preparation import Compiling, cores, prepare
+from givre.models.compiled.types import Doubles, Integers
 from givre.models.fused.backend import (
     MOVE_KERNELS,
     STEP_KERNELS,
@@ -29,10 +29,6 @@ from givre.models.fused.networks.parameter_rate import difference_slope
 from givre.models.fused.networks.soap_bases import renew_bases
 from givre.models.fused.networks.soap_step import soap_step
 from givre.models.geometry import Grid
-from givre.models.integer_rounding import Choices
-
-Doubles = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 
 class FusedKernels:
@@ -56,6 +52,7 @@ class FusedKernels:
         self.synthesise = operations.synthesise
         self.synthesis_distortion = operations.synthesis_distortion
         self.together = operations.together
+        self.round_rows, self.descend_rows = round_rows, descend_rows
 
     def prepare(self, steps: int, on_compiling: Callable[[Compiling], None]) -> None:
         """See `FitKernels.prepare`: in as many processes as there are cores."""
@@ -81,24 +78,6 @@ class FusedKernels:
     ) -> ParameterRate:
         """See `FitKernels.parameter_rate`."""
         return FusedParameterRate(arch, model, prior)
-
-    def round_rows(
-        self, factor: Doubles, values: Doubles, choices: Choices, integers: Integers
-    ) -> None:
-        """See `IntegerRounding.round_rows`."""
-        round_rows(factor, values, choices, integers)
-
-    def descend_rows(
-        self,
-        matrix: Doubles,
-        extra: Doubles,
-        gradient: Doubles,
-        choices: Choices,
-        least_gain: float,
-        integers: Integers,
-    ) -> int:
-        """See `IntegerRounding.descend_rows`."""
-        return descend_rows(matrix, extra, gradient, choices, least_gain, integers)
 
     def single_moves(
         self,

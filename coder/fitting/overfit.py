@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
 from pathlib import Path
 from time import perf_counter
@@ -100,13 +100,18 @@ def overfit_in(
         resume: an earlier fit of this image to go on from.
 
     Returns:
-        The best model seen with rounded latents.
+        The best model seen with rounded latents; `resume` itself, if it has all the steps.
 
     Raises:
         CheckpointError: `resume` belongs to another image, or cannot be continued.
     """
     if resume is not None:
         resume.check_image(context.samples)
+        if resume.steps >= context.settings.steps:
+            # Which prior would be chosen matters to a fit that goes on.
+            prior = resume.settings.prior if asked is None else context.settings.prior
+            _check_continues(resume, replace(context.settings, prior=prior))
+            return resume
     with torch_threads(context.kernels.torch_threads):
         prepare_kernels(context, on_progress)
         run = _Run(choose_start(context, asked), recipe, on_progress)
@@ -141,13 +146,9 @@ class _Run:
         self.step = 0
 
     def restore(self, fit: Fit) -> None:
+        _check_continues(fit, self._settings)
         if not fit.state:
             raise CheckpointError("the checkpoint holds no optimiser state, it cannot be continued")
-        keep = ("lmbda", "complexity", "seed", "prior")
-        for name in keep:
-            if getattr(fit.settings, name) != getattr(self._settings, name):
-                value = getattr(fit.settings, name)
-                raise CheckpointError(f"the checkpoint was made with {name} {value}; use the same")
         try:
             self._trainer.load_state_tensors(fit.state)
         except (KeyError, RuntimeError) as error:
@@ -203,3 +204,11 @@ class _Run:
         _log.debug("step %d: loss %.6f", self.step, found.loss)
         if self._best is None or (isfinite(found.loss) and found.loss < self._best.evaluation.loss):
             self._best = _Best(found, self._trainer.parameters(), self._trainer.rounded())
+
+
+def _check_continues(fit: Fit, settings: FitSettings) -> None:
+    """Raise CheckpointError where a fit was made with other settings than it shall go on with."""
+    for name in ("lmbda", "complexity", "seed", "prior"):
+        value = getattr(fit.settings, name)
+        if value != getattr(settings, name):
+            raise CheckpointError(f"the checkpoint was made with {name} {value}; use the same")

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import NoReturn
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from givre.coder.fitting.parameter_rate import ParameterRate
@@ -15,13 +13,11 @@ from givre.coder.fitting.soap import Soap, SoapSettings
 from givre.models.architecture import Architecture
 from givre.models.codec_model import CodecModel
 from givre.models.compiled.preparation import Compiling
+from givre.models.compiled.types import Doubles
 from givre.models.geometry import Grid
-from givre.models.integer_rounding import Choices, descend_rows, round_rows
+from givre.models.integer_rounding import descend_rows, round_rows
 from givre.models.latents import ReferenceLatents
 from givre.models.synthesis import distortion
-
-Doubles = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 
 class ReferenceKernels:
@@ -37,6 +33,7 @@ class ReferenceKernels:
 
     def __init__(self, threads: int) -> None:
         self.torch_threads = threads
+        self.round_rows, self.descend_rows = round_rows, descend_rows
 
     def prepare(self, steps: int, on_compiling: Callable[[Compiling], None]) -> None:
         """There is nothing to compile."""
@@ -85,24 +82,6 @@ class ReferenceKernels:
     ) -> ParameterRate:
         """See `FitKernels.parameter_rate`."""
         return ParameterRate(arch, model, prior)
-
-    def round_rows(
-        self, factor: Doubles, values: Doubles, choices: Choices, integers: Integers
-    ) -> None:
-        """See `IntegerRounding.round_rows`."""
-        round_rows(factor, values, choices, integers)
-
-    def descend_rows(
-        self,
-        matrix: Doubles,
-        extra: Doubles,
-        gradient: Doubles,
-        choices: Choices,
-        least_gain: float,
-        integers: Integers,
-    ) -> int:
-        """See `IntegerRounding.descend_rows`."""
-        return descend_rows(matrix, extra, gradient, choices, least_gain, integers)
 
     def single_moves(
         self,

@@ -12,17 +12,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from givre.bitstream.parameters import parameter_bits, parameter_cost_table
 from givre.coder.fitting.fit_kernels import IntegerRounding
+from givre.models.compiled.types import Doubles, Integers
 from givre.models.integer_rounding import Choices
 
 _LEAST_GAIN = 1e-9
 _MAX_RESCALES = 4
-
-Doubles = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 
 @dataclass(frozen=True)

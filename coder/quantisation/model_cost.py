@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from givre.models.codec_model import CodecModel
-
-Doubles = NDArray[np.float64]
+from givre.models.compiled.types import Doubles
 
 
 class DecoderCost:

@@ -23,13 +23,12 @@ from givre.bitstream.rangecoder import PARAMETER_MAX
 from givre.bitstream.side_information import N_EXPONENTS, GroupGuess, side_bits
 from givre.coder.fitting.fit_kernels import IntegerRounding
 from givre.coder.quantisation.integer_search import (
-    Doubles,
-    Integers,
     Lattice,
     descend,
     round_in_turn,
 )
 from givre.coder.quantisation.model_cost import DecoderCost
+from givre.models.compiled.types import Doubles, Integers
 from givre.models.exact.arithmetic import PARAMETER_BITS
 
 _log = logging.getLogger(__name__)

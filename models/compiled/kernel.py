@@ -95,12 +95,15 @@ class Compiled(Generic[P, R]):
             return self._machine_code
 
     def is_ready(self) -> bool:
-        """Whether calling it needs no compiler; loads numba only where that looks likely."""
-        if self._machine_code is not None:
-            return True
-        if not (self.is_kernel and can_compile() and code_cache.holds_any(self.identity)):
-            return False
-        return code_cache.read_code(self.path()) is not None
+        """Whether calling it needs no compiler; what is on disk is loaded, to be called later.
+
+        Only to be asked where `can_compile` says yes. numba is loaded where there is any machine
+        code of the kernel.
+        """
+        with _lock:
+            if self._machine_code is None:
+                self._machine_code = self._load()
+            return self._machine_code is not None
 
     @property
     def identity(self) -> str:

@@ -46,10 +46,12 @@ def _compile(name: str, *, wait: bool) -> bool:
     with locked(kernel.path(), wait=wait) as held:
         if not held:
             return False
-        started = process_time()
+        seconds = 0.0
         if not kernel.is_ready():
+            started = process_time()
             kernel.machine_code()
-        _report(kernel, process_time() - started)
+            seconds = process_time() - started
+        _report(kernel, seconds)
     return True
 
 
