@@ -7,18 +7,19 @@ of several calls compile the same kernel.
 
 from __future__ import annotations
 
-import json
 import logging
 import os
-import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Thread
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from givre.models.compiled.kernel import Compiled
+
+if TYPE_CHECKING:
+    import subprocess
 
 _log = logging.getLogger(__name__)
 
@@ -101,6 +102,9 @@ def compiling_meanwhile(kernels: Kernels) -> Iterator[None]:
 
 
 def _start(kernels: Kernels, *, nice: bool) -> subprocess.Popen[str] | None:
+    import json  # not needed by those who only decode
+    import subprocess
+
     names = [f"{kernel.__module__}:{kernel.__name__}" for kernel in kernels]
     task = json.dumps({"path": sys.path, "kernels": names, "nice": nice})
     try:
@@ -122,6 +126,7 @@ def _start(kernels: Kernels, *, nice: bool) -> subprocess.Popen[str] | None:
 
 def _reports(workers: Sequence[subprocess.Popen[str]]) -> Iterator[dict[str, Any]]:
     """What the workers report, as it comes, until all have ended."""
+    import json
     from queue import SimpleQueue
 
     lines: SimpleQueue[str | None] = SimpleQueue()
