@@ -26,7 +26,7 @@ from typing import NamedTuple
 import numpy as np
 
 from givre.models.compiled.kernel import kernel, kernel_part
-from givre.models.compiled.loops import fill
+from givre.models.compiled.loops import copy, fill
 from givre.models.compiled.types import FLAGS, Floats, Floats2, Integers, Integers1
 from givre.models.context import CONTEXT_REACH
 from givre.models.fused.entropy.laplace import block_bits, block_bits_and_gradient
@@ -86,17 +86,15 @@ def _gather(
     """
     n_spatial = neighbours.shape[0]
     for k in range(n_spatial):
-        at, source = k * BLOCK, pixel + neighbours[k]
-        spatial = inputs.latents[source : source + BLOCK]
-        for p in range(BLOCK):
-            context[at + p] = spatial[p]
+        source = pixel + neighbours[k]
+        copy(inputs.latents[source : source + BLOCK], context[k * BLOCK : (k + 1) * BLOCK])
     for f in range(features.number):
         at, source = (n_spatial + f) * BLOCK, features.first + f * features.plane
-        values = inputs.maps[source : source + _HALF_BLOCK]
+        values, row = inputs.maps[source : source + _HALF_BLOCK], context[at : at + BLOCK]
         for p in range(_HALF_BLOCK):
             value = values[p]
-            context[at + 2 * p] = value
-            context[at + 2 * p + 1] = value
+            row[2 * p] = value
+            row[2 * p + 1] = value
 
 
 @kernel_part(fastmath=FLAGS)
@@ -110,17 +108,17 @@ def _scatter(
     """
     n_spatial = neighbours.shape[0]
     for k in range(n_spatial):
-        at, target = k * BLOCK, pixel + neighbours[k]
-        spatial = gradient[target : target + BLOCK]
+        target = pixel + neighbours[k]
+        spatial, row = gradient[target : target + BLOCK], context[k * BLOCK : (k + 1) * BLOCK]
         for p in range(BLOCK):
-            spatial[p] += context[at + p]
+            spatial[p] += row[p]
     for f in range(features.number):
         at, target = (n_spatial + f) * BLOCK, features.first + f * features.plane
-        values = maps[target : target + _HALF_BLOCK]
+        values, row = maps[target : target + _HALF_BLOCK], context[at : at + BLOCK]
         if even_row:
             fill(values, _ZERO)
         for p in range(_HALF_BLOCK):
-            values[p] += context[at + 2 * p] + context[at + 2 * p + 1]
+            values[p] += row[2 * p] + row[2 * p + 1]
 
 
 @kernel_part(fastmath=FLAGS)
@@ -179,9 +177,10 @@ def arm_rate(
             predict(weights, layers, predicted)
             block_bits(inputs.latents[pixel : pixel + BLOCK], predicted, bits)
             sum_of_block = _ZERO
-            for p in range(min(BLOCK, width - x)):
+            row = bits_map[y, x : x + BLOCK]
+            for p in range(row.shape[0]):
                 sum_of_block += bits[p]
-                bits_map[y, x + p] = bits[p]
+                row[p] = bits[p]
             total += np.float64(sum_of_block)
     return total
 

@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from givre.models.compiled.kernel import kernel_part
+from givre.models.compiled.loops import copy
 from givre.models.compiled.types import FLAGS, Floats, Floats1, Integers, Integers1
 from givre.models.fused.moves.arrays import (
     BOTTOM,
@@ -122,15 +123,13 @@ def _synthesise_patch(
         for first in range(patch[LEFT], patch[RIGHT], LANES):
             n = min(LANES, patch[RIGHT] - first)
             for k in range(n_levels):
-                for p in range(n):
-                    x[k * LANES + p] = dense[k, r, first + p]
+                copy(dense[k, r, first : first + n], x[k * LANES : k * LANES + n])
             _weigh(weights, x, out)
             for c in range(n_channels):
                 fill_lanes(linear, _ZERO)
                 add_lanes(weights.stabiliser[c], x, linear)
-                for p in range(n):
-                    features[c, r, first + p] = out[c * LANES + p]
-                    stabilised[c, r, first + p] = linear[p]
+                copy(out[c * LANES : c * LANES + n], features[c, r, first : first + n])
+                copy(linear[:n], stabilised[c, r, first : first + n])
 
 
 @kernel_part(fastmath=FLAGS)

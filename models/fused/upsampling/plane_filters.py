@@ -125,6 +125,7 @@ def double_planes_adjoint(
     # Even and odd samples of a gathered row, with n zeros on either side.
     row_even = np.zeros(width + 2 * n, np.float32)
     row_odd = np.zeros(width + 2 * n, np.float32)
+    middle_even, middle_odd = row_even[n : n + width], row_odd[n : n + width]
     extended = np.empty(width + n, np.float32)
     blocks = (height + BLOCK_ROWS - 1) // BLOCK_ROWS
     for item in range(first, last):
@@ -149,12 +150,12 @@ def double_planes_adjoint(
             gather_row(m, height, high, 2, taps, gathered, weights)
             combine_rows(row[:wide], grad_out[p], gathered, weights)
             for x in range(width):
-                row_even[n + x] = row[2 * x]
-                row_odd[n + x] = row[2 * x + 1]
+                middle_even[x] = row[2 * x]
+                middle_odd[x] = row[2 * x + 1]
 
             pad_row(padded, source[p, m], n // 2)
-            correlate_shifts(sums, 2, n, row_even[n : n + width], padded)
-            correlate_shifts(sums[1:], 2, n, row_odd[n : n + width], padded[1:])
+            correlate_shifts(sums, 2, n, middle_even, padded)
+            correlate_shifts(sums[1:], 2, n, middle_odd, padded[1:])
             # The adjoint runs the phases backwards, and each is the other one reversed.
             filter_row(extended, row_even[1:], odd, False)
             filter_row(extended, row_odd, even, True)

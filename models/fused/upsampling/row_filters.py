@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from givre.models.compiled.kernel import kernel_part
+from givre.models.compiled.loops import copy, fill
 from givre.models.compiled.types import FLAGS, Doubles, Floats, Integers
 
 _ZERO = np.float32(0)
@@ -99,20 +100,17 @@ def double_row(out: Floats, padded: Floats, even: Floats, odd: Floats) -> None:
 def pad_row(padded: Floats, row: Floats, before: int) -> None:
     """Copy a row to padded[before:] and continue it on both sides by its border samples."""
     width = row.shape[0]
-    for x in range(before):
-        padded[x] = row[0]
-    for x in range(width):
-        padded[before + x] = row[x]
-    for x in range(before + width, padded.shape[0]):
-        padded[x] = row[width - 1]
+    # An index that is a sum could be negative for all that the compiler knows; that of a view not.
+    fill(padded[:before], row[0])
+    copy(row, padded[before : before + width])
+    fill(padded[before + width :], row[width - 1])
 
 
 @kernel_part()
 def fold_row(out: Floats, extended: Floats, before: int) -> None:
     """Adjoint of `pad_row`: what lies outside of the row is added to its border samples."""
     width = out.shape[0]
-    for x in range(width):
-        out[x] = extended[before + x]
+    copy(extended[before : before + width], out)
     for x in range(before):
         out[0] += extended[x]
     for x in range(before + width, extended.shape[0]):
