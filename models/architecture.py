@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from math import prod
 
+from givre.errors import UsageError
+
 IFCE_GRIDS = 3
 """The inter-feature context extractor serves the grids 0 .. IFCE_GRIDS - 1."""
 
@@ -62,9 +64,9 @@ class Architecture:
         for name, (low, high) in bounds.items():
             value = getattr(self, name)
             if not low <= value <= high:
-                raise ValueError(f"{name} is {value}, it must be {low} to {high}")
+                raise UsageError(f"{name} is {value}, it must be {low} to {high}")
         if self.ups_k_size % 2 or not self.ups_preconcat_k_size % 2:
-            raise ValueError("ups_k_size must be even and ups_preconcat_k_size odd")
+            raise UsageError("ups_k_size must be even and ups_preconcat_k_size odd")
 
     @property
     def context_width(self) -> int:

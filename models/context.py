@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from givre.errors import UsageError
+
 CONTEXT_REACH = 4
 """The farthest neighbour, in rows and in columns. Grids are padded with so many zeros."""
 
@@ -17,7 +19,7 @@ def context_offsets(n_spatial: int) -> tuple[tuple[int, int], ...]:
     causal = [(0, dx) for dx in range(-CONTEXT_REACH, 0)]
     causal += [(dy, dx) for dy in range(-CONTEXT_REACH, 0) for dx in columns]
     if not 1 <= n_spatial <= len(causal):
-        raise ValueError(f"n_spatial is {n_spatial}, it must be 1 to {len(causal)}")
+        raise UsageError(f"n_spatial is {n_spatial}, it must be 1 to {len(causal)}")
     causal.sort(key=lambda o: (o[0] ** 2 + o[1] ** 2, -o[0], o[1]))
     return tuple(causal[:n_spatial])
 

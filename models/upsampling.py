@@ -17,7 +17,6 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -31,9 +30,6 @@ from givre.models.filters.interpolation import (
     dirac_half,
 )
 from givre.models.geometry import level_size
-
-PRECONCAT_PADDING: Literal["replicate", "zeros"] = "replicate"
-"""What the pre-concatenation filter sees outside the grid, in both of its forms."""
 
 PlaneFilter = Callable[[Tensor, Tensor], Tensor]
 """Filters planes (N, 1, H, W) with the left half of a symmetric 1D kernel."""
@@ -104,10 +100,11 @@ def _interleaved_phases(x: Tensor, bank: Tensor, axis: int) -> Tensor:
 def preconcat_2d(x: Tensor, half: Tensor) -> Tensor:
     """Add to planes their filtered selves with one 2D convolution, the form for training.
 
-    Shapes: x and result (N, 1, H, W), half ((k+1)/2,). Border: `PRECONCAT_PADDING`.
+    Shapes: x and result (N, 1, H, W), half ((k+1)/2,). The grid is continued by its
+    border samples.
     """
     kernel = symmetric_odd_kernel(half)
-    padded = _preconcat_pad(x, (half.numel() - 1,) * 4)
+    padded = F.pad(x, (half.numel() - 1,) * 4, mode="replicate")
     return x + F.conv2d(padded, torch.outer(kernel, kernel)[None, None])
 
 
@@ -118,13 +115,8 @@ def preconcat_1d_passes(x: Tensor, half: Tensor) -> Tensor:
     """
     kernel = symmetric_odd_kernel(half)[None, None, None]
     border = half.numel() - 1
-    rows = F.conv2d(_preconcat_pad(x, (0, 0, border, border)), kernel.mT)
-    return x + F.conv2d(_preconcat_pad(rows, (border, border, 0, 0)), kernel)
-
-
-def _preconcat_pad(x: Tensor, pads: tuple[int, ...]) -> Tensor:
-    mode = "constant" if PRECONCAT_PADDING == "zeros" else PRECONCAT_PADDING
-    return F.pad(x, pads, mode=mode)
+    rows = F.conv2d(F.pad(x, (0, 0, border, border), mode="replicate"), kernel.mT)
+    return x + F.conv2d(F.pad(rows, (border, border, 0, 0), mode="replicate"), kernel)
 
 
 @dataclass(frozen=True)

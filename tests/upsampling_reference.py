@@ -53,9 +53,9 @@ def transposed_adjoint(y: Array, half: Array) -> Array:
     return found
 
 
-def preconcat(x: Array, half: Array, padding: str) -> Array:
+def preconcat(x: Array, half: Array) -> Array:
     w, reach = odd_kernel(half), len(half) - 1
-    padded = np.pad(x, reach, mode="edge" if padding == "replicate" else "constant")
+    padded = np.pad(x, reach, mode="edge")
     out = x.copy()
     for i in range(x.shape[0]):
         for j in range(x.shape[1]):
@@ -68,7 +68,6 @@ def upsample(
     latents: Sequence[Array],
     transposed_halves: Sequence[Array],
     preconcat_halves: Sequence[Array],
-    padding: str,
 ) -> Array:
     """Each latent climbs on its own: one pre-concatenation (not the coarsest), then x2 stages."""
     last = len(latents) - 1
@@ -83,7 +82,7 @@ def upsample(
                 if level < last:
                     stage = last - 1 - level
                     half = preconcat_halves[stage % len(preconcat_halves)]
-                    plane = preconcat(plane, half, padding)
+                    plane = preconcat(plane, half)
                 for finer in range(level - 1, -1, -1):
                     stage = last - 1 - finer
                     half = transposed_halves[stage % len(transposed_halves)]

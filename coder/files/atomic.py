@@ -6,11 +6,14 @@ A failure or an interrupt in between leaves the folder as it was.
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 from pathlib import Path
 
 from givre.errors import OutputError
+
+_log = logging.getLogger(__name__)
 
 
 def check_output(path: Path, force: bool) -> None:
@@ -78,6 +81,24 @@ def _write_beside(target: Path, data: bytes, force: bool) -> None:
             _rename_to_new(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
+    _sync_folder(target.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Write a folder's list of names to its disk, where the system lets folders be opened."""
+    if os.name != "posix":
+        return
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError:
+        _log.debug("the folder %s cannot be opened to be synchronised", folder)
+        return
+    try:
+        os.fsync(descriptor)
+    except OSError:  # some network file systems cannot; the file itself is on the disk
+        _log.debug("the folder %s cannot be synchronised", folder)
+    finally:
+        os.close(descriptor)
 
 
 def _rename_to_new(temporary: Path, target: Path) -> None:

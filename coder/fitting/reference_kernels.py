@@ -10,6 +10,7 @@ from torch import Tensor
 
 from givre.coder.fitting.parameter_rate import ParameterRate
 from givre.coder.fitting.soap import Soap, SoapSettings
+from givre.errors import UsageError
 from givre.models.architecture import Architecture
 from givre.models.codec_model import CodecModel
 from givre.models.compiled.preparation import Compiling
@@ -92,4 +93,4 @@ class ReferenceKernels:
         coarsest: int,
     ) -> NoReturn:
         """There is no plain form of it: a move at a time takes too long in Python."""
-        raise ValueError("the reference kernels cannot move single latents")
+        raise UsageError("the reference kernels cannot move single latents")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from givre.errors import UsageError
 from givre.models.codec_model import CodecModel
 from givre.models.compiled.buffers import Buffers
 from givre.models.compiled.pool import together
@@ -208,7 +209,7 @@ class FusedOperations:
     def latents(self, grids: Sequence[Grid], device: torch.device) -> FusedFittedLatents:
         """Fitted latents of grids. `device` must be the CPU."""
         if device.type != "cpu":
-            raise ValueError(f"fused latents live on the cpu, not on {device}")
+            raise UsageError(f"fused latents live on the cpu, not on {device}")
         return FusedFittedLatents(grids, self._threads)
 
     def rate(self, model: CodecModel, latents: Sequence[Tensor]) -> Tensor:

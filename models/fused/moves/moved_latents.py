@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from givre.errors import UsageError
 from givre.models.codec_model import CodecModel
 from givre.models.compiled.types import Floats, Integers
 from givre.models.fused.module_parameters import parameters_of
@@ -84,11 +85,11 @@ class MovedLatents:
             slack: where the guess and the true bits come to more, the error is not looked at.
 
         Raises:
-            ValueError: a grid cannot be moved.
+            UsageError: a grid cannot be moved.
         """
         for grid in np.unique(moves[:, 0]):
             if not self._movable[grid]:
-                raise ValueError(f"latents of {self._grids[grid].label} reach too far to be moved")
+                raise UsageError(f"latents of {self._grids[grid].label} reach too far to be moved")
         taken, more_error, more_bits = try_moves(
             Moves(
                 np.ascontiguousarray(moves, np.int64), np.ascontiguousarray(expected, np.float32)

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from givre.errors import UsageError
-from givre.models import upsampling
 from givre.models.compiled.buffers import Buffers
 from givre.models.fused.upsampling.passes import UpsamplingPasses
 from givre.models.upsampling import check_pyramid
@@ -27,7 +26,7 @@ def fused_upsample(
     Latent i has shape (1, C_i, ceil(H/2^i), ceil(W/2^i)), any C_i >= 0; the result has shape
     (1, sum of C_i, H, W). All tensors are float32 on the CPU; gradients go to all of them.
     Values and gradients equal those of `upsample` up to rounding, and do not depend on `threads`.
-    Raises UsageError where `upsample` does, and for tensors or a padding that no kernel is for.
+    Raises UsageError where `upsample` does, and for tensors that no kernel is for.
     """
     check_pyramid(latents)
     if len(latents) > 1 and not (transposed_halves and preconcat_halves):
@@ -41,8 +40,6 @@ def fused_upsample(
                 f"a tensor is {tensor.dtype} on {tensor.device}, the fused upsampler takes "
                 "float32 on the CPU"
             )
-    if upsampling.PRECONCAT_PADDING != "replicate":
-        raise UsageError("the fused upsampler continues grids by their borders only")
     if len(latents) == 1:
         return latents[0]
     return _dense(latents, transposed_halves, preconcat_halves, threads)

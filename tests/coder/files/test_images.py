@@ -363,6 +363,25 @@ def test_nothing_is_half_written(
     )
 
 
+@pytest.mark.skipif(os.name != "posix", reason="folders cannot be opened elsewhere")
+@pytest.mark.parametrize("folders_can_be_synchronised", [True, False])
+def test_the_folder_is_synchronised_after_the_file_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folders_can_be_synchronised: bool
+) -> None:
+    path, found = tmp_path / "x", []
+
+    def record(file: int) -> None:
+        is_folder = stat.S_ISDIR(os.fstat(file).st_mode)
+        found.append((is_folder, path.exists()))
+        if is_folder and not folders_can_be_synchronised:
+            raise OSError(22, "Invalid argument")
+
+    monkeypatch.setattr(atomic_files.os, "fsync", record)
+    atomic_write_bytes(path, b"content", force=False)
+    assert found == [(False, False), (True, True)]
+    assert path.read_bytes() == b"content"
+
+
 def test_link_is_followed(tmp_path: Path) -> None:
     target, link = tmp_path / "target", tmp_path / "link"
     target.write_bytes(b"old")

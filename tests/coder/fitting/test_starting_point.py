@@ -23,7 +23,13 @@ from givre.bitstream.priors import NO_PRIOR, PRIOR_HASHES, Prior, load_prior
 from givre.coder.decoder import decode_samples
 from givre.coder.encoder import encode_fit, encode_samples, write_fit
 from givre.coder.files.images import load_samples
-from givre.coder.fitting.analysis import N_LEVELS, analyse, image_pyramid, load_analysis
+from givre.coder.fitting.analysis import (
+    ANALYSIS_HASHES,
+    N_LEVELS,
+    analyse,
+    image_pyramid,
+    load_analysis,
+)
 from givre.coder.fitting.checkpoint import Fit, image_digest
 from givre.coder.fitting.choices import FitChoices, continued_settings, new_settings
 from givre.coder.fitting.fit_kernels import FitKernels
@@ -46,7 +52,7 @@ from givre.coder.fitting.settings import FitSettings, architecture_for
 from givre.coder.fitting.starting_point import start_latents, start_networks
 from givre.coder.inspection.file_info import file_info
 from givre.coder.psnr import constant_error
-from givre.errors import CheckpointError, UsageError
+from givre.errors import CheckpointError, UnsupportedError, UsageError
 from givre.models.architecture import NAMED_POINTS, Architecture, group_names, tensor_specs
 from givre.models.codec_model import CodecModel
 from givre.models.filters.initial import INITIAL_KERNELS
@@ -381,6 +387,13 @@ def test_every_prior_has_its_analysis(point: str, number: int) -> None:
     assert filters.shape == (N_LEVELS, 76)
     assert filters.isfinite().all()
     assert filters.any(dim=1).all()
+
+
+def test_a_damaged_analysis_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(ANALYSIS_HASHES, ("lop", 1), "0" * 64)
+    load_analysis.cache_clear()
+    with pytest.raises(UnsupportedError, match=r"lop-1\.npy are missing or damaged: install"):
+        load_analysis("lop", 1)
 
 
 def both_kinds(arch: Architecture, width: int, height: int) -> Sequence[FittedLatents]:

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from givre.errors import UsageError
-from givre.models import upsampling
 from givre.models.architecture import NAMED_POINTS
 from givre.models.fused.upsampling.dense import fused_dense, fused_upsample
 from givre.models.fused.upsampling.passes import SMALL_STAGE
@@ -173,7 +172,6 @@ def test_values_equal_the_defining_sums(k: int, preconcat_k: int, size: tuple[in
             [x.detach().double().numpy() for x in tensors]
             for tensors in (c.latents, c.transposed, c.preconcat)
         ),
-        padding="replicate",
     )
     bound = ROUNDING * np.abs(expected).max()
     np.testing.assert_allclose(fused(c).detach(), expected, rtol=0, atol=bound)
@@ -321,12 +319,6 @@ def test_tensors_that_no_kernel_is_for() -> None:
     twice = [y.expand(2, -1, -1, -1) for y in c.latents]
     with pytest.raises(UsageError, match="the batch is 2, the fused upsampler takes one image"):
         fused_upsample(twice, c.transposed, c.preconcat, 1)
-
-
-def test_another_padding_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(upsampling, "PRECONCAT_PADDING", "zeros")
-    with pytest.raises(UsageError, match="continues grids by their borders only"):
-        fused(case((12, 9)))
 
 
 @pytest.mark.parametrize("largest", [0, 100, 1 << 30])
