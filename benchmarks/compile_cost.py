@@ -2,8 +2,8 @@
 
 python benchmarks/compile_cost.py
 
-Every kernel is compiled once in an empty folder for machine code. The table has seconds of processor
-time, without what numba takes to load.
+Every kernel is compiled once in an empty folder for machine code. The table has seconds of
+processor time, without what numba takes to load.
 """
 
 from __future__ import annotations
