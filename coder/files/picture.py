@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from givre.bitstream.metadata import Metadata
+from givre.errors import ImageError
+
+Samples: TypeAlias = NDArray[np.uint8]
+DeepSamples: TypeAlias = NDArray[np.uint16]
+AnySamples: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16]
+
+MAX_PIXELS = 1 << 28
+"""Most pixels that an image file may have; 16384 x 16384."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +30,47 @@ class Picture:
         metadata: profile, EXIF, XMP and colour code; an orientation in the EXIF is 1.
     """
 
-    samples: NDArray[np.uint8] | NDArray[np.uint16]
+    samples: AnySamples
     bit_depth: int = 8
     metadata: Metadata = field(default_factory=Metadata)
+
+
+def check_size(width: int, height: int, name: str) -> None:
+    """Refuse a picture that is empty or too large, before memory is taken for it.
+
+    Raises:
+        ImageError: it has no pixel, or more than `MAX_PIXELS`.
+    """
+    if width < 1 or height < 1:
+        raise ImageError(f"{name} has no pixels, it must be at least 1x1")
+    if width * height > MAX_PIXELS:
+        raise ImageError(f"{name} has more than {MAX_PIXELS} pixels, make it smaller")
+
+
+def widen(samples: AnySamples, bit_depth: int) -> DeepSamples:
+    """Samples of any depth as 16-bit ones: the high bits are repeated below, so white stays white.
+
+    Args:
+        samples: 0 to 2^bit_depth - 1.
+        bit_depth: 8 to 16.
+    """
+    if bit_depth == 16:
+        return samples.astype(np.uint16, copy=False)
+    wide = samples.astype(np.uint16)
+    low = wide >> (2 * bit_depth - 16)
+    wide <<= 16 - bit_depth
+    wide |= low
+    return wide
+
+
+def narrow(samples: DeepSamples, bit_depth: int) -> tuple[DeepSamples, int]:
+    """16-bit samples at a lower depth with that depth, if `widen` gives back the very same.
+
+    Otherwise the samples as they are, and 16.
+    """
+    if not 8 < bit_depth < 16:
+        return samples, 16
+    narrowed = samples >> np.uint16(16 - bit_depth)
+    if np.array_equal(widen(narrowed, bit_depth), samples):
+        return narrowed, bit_depth
+    return samples, 16

@@ -1,0 +1,112 @@
+"""The first directory of a TIFF file, which is also what EXIF begins with."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+ORIENTATION = 274
+_BYTES_OF_KIND = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}
+_BYTES_OF_KIND |= {13: 4, 16: 8, 17: 8, 18: 8}
+_LETTER_OF_KIND = {1: "B", 3: "H", 4: "I", 16: "Q"}
+MAX_VALUES = 64
+"""Most values of an entry that are read here; a pixel has far fewer channels."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One entry: `value_at` is where its values begin, in bytes from the start of the block."""
+
+    tag: int
+    kind: int
+    count: int
+    value_at: int
+
+
+@dataclass(frozen=True)
+class Directory:
+    """The entries of a first directory by their tags.
+
+    Attributes:
+        order: "<" for little and ">" for big endian.
+        big: whether it is a BigTIFF, whose entries have 20 bytes and not 12.
+        first_entry: where the entries begin, in bytes from the start of the block.
+        entries: by tag; of a tag that occurs twice, the first.
+    """
+
+    order: str
+    big: bool
+    first_entry: int
+    entries: dict[int, Entry]
+
+
+def is_tiff(data: bytes) -> bool:
+    """Whether the bytes begin as a TIFF file or as EXIF do."""
+    return data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+
+def read_directory(data: bytes) -> Directory:
+    """The first directory of a TIFF file or an EXIF block.
+
+    Raises:
+        ValueError: it is none, or an entry or its values lie outside of the bytes.
+    """
+    if not is_tiff(data):
+        raise ValueError("it does not begin as TIFF does")
+    order = "<" if data[:2] == b"II" else ">"
+    big = b"+" in data[2:4]
+    try:
+        (start,) = struct.unpack_from(order + ("Q" if big else "I"), data, 8 if big else 4)
+        (count,) = struct.unpack_from(order + ("Q" if big else "H"), data, start)
+        first = start + (8 if big else 2)
+        size, layout = (20, "HHQ") if big else (12, "HHI")
+        if start < 8 or first + count * size > len(data):
+            raise ValueError("its directory is cut")
+        entries: dict[int, Entry] = {}
+        for at in range(first, first + count * size, size):
+            tag, kind, values = struct.unpack_from(order + layout, data, at)
+            length = _BYTES_OF_KIND.get(kind, 1) * values
+            inside = at + (12 if big else 8)
+            (far,) = struct.unpack_from(order + ("Q" if big else "I"), data, inside)
+            value_at = inside if length <= (8 if big else 4) else far
+            if value_at + length > len(data):
+                raise ValueError("a value lies outside of it")
+            entries.setdefault(tag, Entry(tag, kind, values, value_at))
+    except (struct.error, OverflowError) as error:
+        raise ValueError("its directory is cut") from error
+    return Directory(order, big, first, entries)
+
+
+def numbers(data: bytes, directory: Directory, tag: int, default: tuple[int, ...]) -> tuple[int, ...]:
+    """The whole numbers of an entry, at most `MAX_VALUES`; the default if there is none."""
+    entry = directory.entries.get(tag)
+    if entry is None or entry.kind not in _LETTER_OF_KIND or not 0 < entry.count <= MAX_VALUES:
+        return default
+    layout = f"{directory.order}{entry.count}{_LETTER_OF_KIND[entry.kind]}"
+    return struct.unpack_from(layout, data, entry.value_at)
+
+
+def content(data: bytes, directory: Directory, tag: int) -> bytes:
+    """The bytes of an entry; empty if there is none."""
+    entry = directory.entries.get(tag)
+    if entry is None:
+        return b""
+    length = _BYTES_OF_KIND.get(entry.kind, 1) * entry.count
+    return bytes(data[entry.value_at : entry.value_at + length])
+
+
+def orientation(data: bytes, directory: Directory) -> int | None:
+    """The orientation, 1 to 8; None if it is not given or is no such number."""
+    (value, *_) = numbers(data, directory, ORIENTATION, (0,))
+    return value if 1 <= value <= 8 else None
+
+
+def with_orientation_1(data: bytes, directory: Directory) -> bytes:
+    """The block with an orientation that says upright; every other byte stays as it is."""
+    entry = directory.entries.get(ORIENTATION)
+    if entry is None or entry.kind not in _LETTER_OF_KIND or entry.count < 1:
+        return data
+    changed = bytearray(data)
+    layout = directory.order + _LETTER_OF_KIND[entry.kind]
+    struct.pack_into(layout, changed, entry.value_at, 1)
+    return bytes(changed)
