@@ -10,7 +10,6 @@ import struct
 from importlib.util import find_spec
 
 import numpy as np
-from numpy.typing import NDArray
 
 from givre.coder.files.picture import AnySamples, DeepSamples, check_size
 from givre.coder.files.tiff_directory import Directory, numbers
@@ -61,10 +60,11 @@ def write_deep_png(samples: DeepSamples) -> bytes:
 
 
 def is_deep_tiff(data: bytes, directory: Directory) -> bool:
-    """Whether a TIFF file has more bits than Pillow keeps: 9 to 16 in colour or with alpha."""
+    """Whether a TIFF file has more than 8 bits a sample and is no plain grey, as Pillow reads."""
     bits = max(numbers(data, directory, _BITS, (1,)))
-    (channels, *_) = numbers(data, directory, _CHANNELS, (1,))
-    return bits > 8 and (channels > 1 or bits not in (12, 16))
+    channels = numbers(data, directory, _CHANNELS, (1,))[0]
+    photometric = numbers(data, directory, _PHOTOMETRIC, (_MIN_IS_BLACK,))[0]
+    return bits > 8 and (channels, photometric, bits) != (1, _MIN_IS_BLACK, 16)
 
 
 def check_tiff_kind(data: bytes, directory: Directory, name: str) -> None:
@@ -115,7 +115,7 @@ def read_deep_tiff(data: bytes, directory: Directory, name: str) -> tuple[AnySam
     with tifffile.TiffFile(io.BytesIO(data)) as file:
         page = file.pages[0]
         if page.size != page.imagewidth * page.imagelength * channels:
-            raise ImageError(f"{name} is no flat picture, convert it first")
+            raise ValueError("it is no flat picture")
         samples = page.asarray()
         if page.planarconfig == 2 and channels > 1:  # one plane a channel
             samples = np.moveaxis(samples, 0, -1)
@@ -186,7 +186,7 @@ def jpeg2000_depth(data: bytes) -> tuple[int, int]:
     """Bits a sample, and channels, of a JPEG 2000 file; (8, 1) if it does not say.
 
     Raises:
-        ImageError: its samples are signed.
+        ValueError: its samples are signed.
     """
     place = data.find(b"\xff\x4f\xff\x51")
     fields = data[place + 40 : place + 43]
@@ -194,7 +194,7 @@ def jpeg2000_depth(data: bytes) -> tuple[int, int]:
         return 8, 1
     channels, depth = struct.unpack(">HB", fields)
     if depth & 0x80:
-        raise ImageError("the JPEG 2000 file has signed samples, convert it to unsigned ones first")
+        raise ValueError("its samples are signed, convert it to unsigned ones first")
     return depth + 1, channels
 
 
@@ -211,12 +211,12 @@ def _avif_properties(data: bytes) -> bytes:
     return b""
 
 
-def _channels_last(samples: NDArray[np.uint8 | np.uint16]) -> AnySamples:
-    array = samples[:, :, np.newaxis] if samples.ndim == 2 else samples
+def _channels_last(samples: AnySamples) -> AnySamples:
+    array: AnySamples = samples[:, :, np.newaxis] if samples.ndim == 2 else samples
     if array.ndim != 3 or not 1 <= array.shape[2] <= 4:
-        raise ImageError(f"the picture has the shape {samples.shape}, it must be flat")
+        raise ValueError(f"it has the shape {samples.shape} and is no flat picture")
     if array.dtype not in (np.uint8, np.uint16):
-        raise ImageError(f"the picture has {array.dtype} samples, they must have 8 to 16 bits")
+        raise ValueError(f"its samples are {array.dtype}, they must have 8 to 16 bits")
     return array
 
 

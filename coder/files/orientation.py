@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import cast
 
 import numpy as np
 
@@ -33,7 +34,10 @@ def exif_says_upright(exif: bytes) -> bytes:
     Raises:
         ValueError: it is damaged.
     """
-    return with_orientation_1(exif, read_directory(exif))
+    directory = read_directory(exif)
+    if not directory.whole:
+        raise ValueError("a value lies outside of it")
+    return with_orientation_1(exif, directory)
 
 
 def xmp_says_upright(xmp: bytes) -> bytes:
@@ -54,4 +58,4 @@ def upright(samples: AnySamples, value: int) -> AnySamples:
         samples = samples[::-1]
     if value in (2, 3, 6, 7):
         samples = samples[:, ::-1]
-    return np.ascontiguousarray(samples)
+    return cast(AnySamples, np.ascontiguousarray(samples))

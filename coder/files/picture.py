@@ -63,14 +63,14 @@ def widen(samples: AnySamples, bit_depth: int) -> DeepSamples:
     return wide
 
 
-def narrow(samples: DeepSamples, bit_depth: int) -> tuple[DeepSamples, int]:
+def narrow(samples: AnySamples, bit_depth: int) -> tuple[AnySamples, int]:
     """16-bit samples at a lower depth with that depth, if `widen` gives back the very same.
 
     Otherwise the samples as they are, and 16.
     """
     if not 8 < bit_depth < 16:
         return samples, 16
-    narrowed = samples >> np.uint16(16 - bit_depth)
+    narrowed = samples.astype(np.uint16, copy=False) >> np.uint16(16 - bit_depth)
     if np.array_equal(widen(narrowed, bit_depth), samples):
         return narrowed, bit_depth
     return samples, 16

@@ -16,6 +16,7 @@ from PIL import Image, ImageCms, ImageFile
 
 from givre.bitstream.metadata import Metadata
 from givre.coder.files.picture import AnySamples, check_size
+from givre.coder.files.tiff_directory import OF_PIXELS
 from givre.errors import ImageError
 
 _LOG = logging.getLogger(__name__)
@@ -42,11 +43,8 @@ _SCALE_OF_RAW_MODE = {"L;2": 85, "L;4": 17, "1": 255}
 _PIXELS_PER_BYTE = {"raw": 8, "zip": 8 * 1040}
 """Most pixels that a byte of a file can stand for, by the name of Pillow's decoder."""
 
-# What EXIF consists of in a TIFF file, where it shares a directory with the layout of the pixels.
-_EXIF_TAGS = (
-    *(270, 271, 272, 282, 283, 296, 305, 306, 315, 316),
-    *(18246, 18249, 33432, 34665, 34853, *range(40091, 40096)),
-)
+_DIRECTORIES = (34665, 34853)  # of the camera's settings and of the place
+_NOT_EXIF = OF_PIXELS | {700, 34675, 37724}  # XMP, the profile, and the layers of a picture editor
 
 
 def open_image(data: bytes, name: str) -> ImageFile.ImageFile:
@@ -61,7 +59,7 @@ def open_image(data: bytes, name: str) -> ImageFile.ImageFile:
     stream = io.BytesIO(data)
     for kind in Image.ID:
         factory, accept = Image.OPEN[kind]
-        if accept and accept(data[:16]) is not True and not _accepted(accept(data[:16])):
+        if accept and not _accepted(accept(data[:16])):
             continue
         stream.seek(0)
         try:
@@ -131,17 +129,20 @@ def metadata_of(image: Image.Image) -> Metadata:
     return Metadata(blocks[0], blocks[1].removeprefix(b"Exif\0\0"), blocks[2])
 
 
-def tiff_exif(data: bytes) -> bytes:
-    """EXIF of a TIFF file, as a block of its own; empty if there is none or it is damaged."""
+def tiff_exif(data: bytes, name: str) -> bytes:
+    """EXIF of a TIFF file, as a block of its own; empty if there is none or it is damaged.
+
+    In the file it shares a directory with the layout of the pixels, which is left out.
+    """
     kept = Image.Exif()
     try:
         found = Image.Exif()
         found.load(data)
-        for tag in _EXIF_TAGS:
-            if tag in found:
-                kept[tag] = found.get_ifd(tag) if tag in (34665, 34853) else found[tag]
+        for tag in sorted(set(found) - _NOT_EXIF):
+            kept[tag] = found.get_ifd(tag) if tag in _DIRECTORIES else found[tag]
         return kept.tobytes().removeprefix(b"Exif\0\0") if len(kept) else b""
     except Exception:  # damaged tags raise nearly anything
+        _LOG.warning("the EXIF of %s is damaged, it is left out", name)
         return b""
 
 
@@ -172,7 +173,7 @@ def _accepted(answer: bool | str) -> bool:
     return bool(answer) and not isinstance(answer, str)  # a text says why Pillow cannot read it
 
 
-def _check_length(image: Image.Image, length: int, name: str) -> None:
+def _check_length(image: ImageFile.ImageFile, length: int, name: str) -> None:
     for codec, *_ in image.tile:
         if image.width * image.height > length * _PIXELS_PER_BYTE.get(codec, 1 << 40):
             raise ImageError(

@@ -14,8 +14,6 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from givre.errors import ImageError
-
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 MAX_CHUNKS = 1 << 20
 """Most chunks that are read: a file of 1 GiB in usual chunks of 8 KiB has an eighth of it."""
@@ -75,7 +73,11 @@ class PngNotes:
 
 
 def pixels_only(data: bytes) -> bytes:
-    """The file with no chunk but those that its pixels need; a cut end stays as it is."""
+    """The file with no chunk but those that its pixels need; a cut end stays as it is.
+
+    Raises:
+        ValueError: the file has too many chunks.
+    """
     parts: list[bytes | memoryview] = [SIGNATURE]
     end = len(SIGNATURE)
     for chunk in _chunks(data):
@@ -97,7 +99,7 @@ def read_notes(data: bytes, limit: int) -> PngNotes:
         limit: no block is unpacked further than one byte past it.
 
     Raises:
-        ImageError: the file does not begin with a header, or has too many chunks.
+        ValueError: the file does not begin with a header, or has too many chunks.
     """
     found: dict[bytes, bytes] = {}
     faults: list[str] = []
@@ -126,7 +128,7 @@ def read_notes(data: bytes, limit: int) -> PngNotes:
         elif kind in _READERS:
             faults.append(_READERS[kind][0])
     if len(header) != 13:
-        raise ImageError("the PNG file has no header")
+        raise ValueError("its header is missing")
     frames = int.from_bytes(found.get(b"acTL", bytes(8))[:4], "big")
     return PngNotes(
         bit_depth=header[8],
@@ -188,7 +190,7 @@ def _chunks(data: bytes) -> Iterator[Chunk]:
         if kind == b"IEND":
             return
         start = end
-    raise ImageError(f"the PNG file has more than {MAX_CHUNKS} chunks, save it anew")
+    raise ValueError(f"it has more than {MAX_CHUNKS} chunks")
 
 
 def _read_plain(kind: bytes, length: int | None) -> _Reader:
@@ -220,7 +222,7 @@ def _read_packed_text(content: bytes, limit: int) -> tuple[bytes, bytes]:
     return _raw_profile(keyword, lambda: _inflate(rest[1:], limit))
 
 
-def _read_text(content: bytes, _: int) -> tuple[bytes, bytes]:
+def _read_text(content: bytes, _limit: int) -> tuple[bytes, bytes]:
     keyword, _, rest = content.partition(b"\0")
     return _raw_profile(keyword, lambda: rest)
 
@@ -263,8 +265,7 @@ def _numbers(content: bytes | None) -> tuple[float, ...] | None:
 def _cicp(content: bytes | None) -> tuple[int, int, int, int] | None:
     if content is None:
         return None
-    primaries, transfer, matrix, full_range = content
-    return primaries, transfer, matrix, full_range
+    return content[0], content[1], content[2], content[3]
 
 
 _READERS: dict[bytes, tuple[str, _Reader]] = {

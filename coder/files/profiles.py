@@ -21,6 +21,28 @@ _BRADFORD = np.array(
 _GAMMA_TOLERANCE = 0.05  # what is closer cannot be told apart by eye
 _CHROMATICITY_TOLERANCE = 0.01
 _SRGB_CURVE = (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
+_BT709_CURVE = (1 / 0.45, 1 / 1.099, 0.099 / 1.099, 1 / 4.5, 0.081)
+_CURVE_OF_CODE: dict[int, tuple[int, tuple[float, ...]]] = {
+    **dict.fromkeys((1, 6, 14, 15), (3, _BT709_CURVE)),
+    4: (0, (2.2,)),
+    5: (0, (2.8,)),
+    8: (0, (1.0,)),
+    13: (3, _SRGB_CURVE),
+}
+"""Kind and parameters of the curve, by the transfer function's number in ITU-T H.273."""
+
+_PRIMARIES_OF_CODE = {
+    1: SRGB_CHROMATICITIES,
+    4: (0.310, 0.316, 0.67, 0.33, 0.21, 0.71, 0.14, 0.08),
+    5: (0.3127, 0.3290, 0.64, 0.33, 0.29, 0.60, 0.15, 0.06),
+    6: (0.3127, 0.3290, 0.630, 0.340, 0.310, 0.595, 0.155, 0.070),
+    7: (0.3127, 0.3290, 0.630, 0.340, 0.310, 0.595, 0.155, 0.070),
+    9: (0.3127, 0.3290, 0.708, 0.292, 0.170, 0.797, 0.131, 0.046),
+    11: (0.314, 0.351, 0.680, 0.320, 0.265, 0.690, 0.150, 0.060),
+    12: (0.3127, 0.3290, 0.680, 0.320, 0.265, 0.690, 0.150, 0.060),
+    22: (0.3127, 0.3290, 0.630, 0.340, 0.295, 0.605, 0.155, 0.077),
+}
+"""x and y of white, red, green and blue, by the primaries' number in ITU-T H.273."""
 
 
 def profile_fault(icc: bytes, channels: int) -> str | None:
@@ -78,6 +100,25 @@ def make_profile(
     else:
         raise ValueError("a gamma out of range")
     return curve_profile(curve, chromaticities or SRGB_CHROMATICITIES, channels)
+
+
+def profile_of_code(cicp: tuple[int, int, int, int], channels: int) -> bytes:
+    """An ICC profile that means what a colour code means; empty if none can.
+
+    None can for the curves of high dynamic range, and for samples that are not RGB or grey over
+    their full range.
+
+    Args:
+        cicp: as in `Metadata`.
+        channels: 1 or 2 for a grey profile, 3 or 4 for an RGB one.
+    """
+    primaries, transfer, matrix, full_range = cicp
+    if matrix or not full_range:
+        return b""
+    if primaries not in _PRIMARIES_OF_CODE or transfer not in _CURVE_OF_CODE:
+        return b""
+    curve = _parametric(*_CURVE_OF_CODE[transfer])
+    return curve_profile(curve, _PRIMARIES_OF_CODE[primaries], channels)
 
 
 def curve_profile(curve: bytes, chromaticities: tuple[float, ...], channels: int) -> bytes:
@@ -164,4 +205,6 @@ def _fixed(value: float) -> bytes:
 
 def _text(text: str) -> bytes:
     encoded = text.encode("utf-16-be")
-    return b"mluc\0\0\0\0" + struct.pack(">II2s2sII", 1, 12, b"en", b"US", len(encoded), 28) + encoded
+    return (
+        b"mluc\0\0\0\0" + struct.pack(">II2s2sII", 1, 12, b"en", b"US", len(encoded), 28) + encoded
+    )

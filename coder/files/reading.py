@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, BinaryIO, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -110,12 +110,16 @@ def read_picture(data: bytes, name: str) -> Picture:
             return Picture(*read_deep_netpbm(data, name))
         if has_alpha_mask(data):
             return Picture(read_masked_bmp(data, name))
-        with open_image(data, name) as image:
-            if image.format == "AVIF":
-                return _read_avif(image, data, name)
-            if image.format == "JPEG2000":
-                return _read_jpeg2000(image, data, name)
-            return _from_pillow(image, name)
+        return _read_other(data, name)
+
+
+def _read_other(data: bytes, name: str) -> Picture:
+    with open_image(data, name) as image:
+        if image.format == "AVIF":
+            return _read_avif(image, data, name)
+        if image.format == "JPEG2000":
+            return _read_jpeg2000(image, data, name)
+        return _from_pillow(image, name)
 
 
 def _read_png(data: bytes, name: str) -> Picture:
@@ -157,7 +161,7 @@ def _read_tiff(data: bytes, name: str) -> Picture:
     deep_files.check_tiff_kind(data, directory, name)
     metadata = Metadata(
         tiff_directory.content(data, directory, _ICC_TAG),
-        tiff_exif(data),
+        tiff_exif(data, name),
         tiff_directory.content(data, directory, _XMP_TAG),
     )
     if deep_files.is_deep_tiff(data, directory):
@@ -169,8 +173,6 @@ def _read_tiff(data: bytes, name: str) -> Picture:
         samples, depth = samples_of(image, name)  # Pillow turns TIFF upright itself
         if image.mode in ("CMYK", "LAB"):
             metadata = replace(metadata, icc=b"")
-    if samples.dtype == np.uint16:
-        depth = tiff_directory.numbers(data, directory, 258, (16,))[0]
     return _finish(samples, depth, metadata, name, is_upright=True)
 
 

@@ -9,6 +9,11 @@ ORIENTATION = 274
 _BYTES_OF_KIND = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}
 _BYTES_OF_KIND |= {13: 4, 16: 8, 17: 8, 18: 8}
 _LETTER_OF_KIND = {1: "B", 3: "H", 4: "I", 16: "Q"}
+OF_PIXELS = frozenset(
+    (*range(254, 260), 262, 263, 266, 273, *range(277, 282), 284, 317, 320, *range(322, 326))
+) | frozenset((330, 338, 339, 340, 341, 347, *range(512, 522), *range(529, 533)))
+"""Entries that are about how pixels are stored: what EXIF does not need to have."""
+
 MAX_VALUES = 64
 """Most values of an entry that are read here; a pixel has far fewer channels."""
 
@@ -32,12 +37,14 @@ class Directory:
         big: whether it is a BigTIFF, whose entries have 20 bytes and not 12.
         first_entry: where the entries begin, in bytes from the start of the block.
         entries: by tag; of a tag that occurs twice, the first.
+        whole: whether the values of all entries lie within the bytes; `entries` has only those.
     """
 
     order: str
     big: bool
     first_entry: int
     entries: dict[int, Entry]
+    whole: bool
 
 
 def is_tiff(data: bytes) -> bool:
@@ -49,7 +56,7 @@ def read_directory(data: bytes) -> Directory:
     """The first directory of a TIFF file or an EXIF block.
 
     Raises:
-        ValueError: it is none, or an entry or its values lie outside of the bytes.
+        ValueError: it is none, or an entry lies outside of the bytes.
     """
     if not is_tiff(data):
         raise ValueError("it does not begin as TIFF does")
@@ -63,6 +70,7 @@ def read_directory(data: bytes) -> Directory:
         if start < 8 or first + count * size > len(data):
             raise ValueError("its directory is cut")
         entries: dict[int, Entry] = {}
+        whole = True
         for at in range(first, first + count * size, size):
             tag, kind, values = struct.unpack_from(order + layout, data, at)
             length = _BYTES_OF_KIND.get(kind, 1) * values
@@ -70,14 +78,17 @@ def read_directory(data: bytes) -> Directory:
             (far,) = struct.unpack_from(order + ("Q" if big else "I"), data, inside)
             value_at = inside if length <= (8 if big else 4) else far
             if value_at + length > len(data):
-                raise ValueError("a value lies outside of it")
-            entries.setdefault(tag, Entry(tag, kind, values, value_at))
+                whole = False
+            else:
+                entries.setdefault(tag, Entry(tag, kind, values, value_at))
     except (struct.error, OverflowError) as error:
         raise ValueError("its directory is cut") from error
-    return Directory(order, big, first, entries)
+    return Directory(order, big, first, entries, whole)
 
 
-def numbers(data: bytes, directory: Directory, tag: int, default: tuple[int, ...]) -> tuple[int, ...]:
+def numbers(
+    data: bytes, directory: Directory, tag: int, default: tuple[int, ...]
+) -> tuple[int, ...]:
     """The whole numbers of an entry, at most `MAX_VALUES`; the default if there is none."""
     entry = directory.entries.get(tag)
     if entry is None or entry.kind not in _LETTER_OF_KIND or not 0 < entry.count <= MAX_VALUES:
