@@ -29,19 +29,22 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from givre.coder.encoder import Encoded
+    from givre.coder.files.picture import Picture
+    from givre.coder.files.reading import PictureSource, Readable
     from givre.coder.fitting.checkpoint import Fit
     from givre.coder.fitting.progress import ProgressListener
     from givre.fitted_image import FittedImage
     from givre.inspected_file import InspectedFile
 
-    ImageSource: TypeAlias = str | os.PathLike[str] | Image.Image | NDArray[np.uint8]
-    FileSource: TypeAlias = bytes | bytearray | memoryview | str | os.PathLike[str]
+    ImageSource: TypeAlias = PictureSource
+    FileSource: TypeAlias = bytes | bytearray | memoryview | str | os.PathLike[str] | Readable
 
 __all__ = [
     "FitOptions",
     "GivreError",
     "__version__",
     "decode",
+    "decode_array",
     "encode",
     "encode_with_report",
     "info",
@@ -56,6 +59,7 @@ def encode(
     on_progress: ProgressListener | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     resume: str | os.PathLike[str] | Fit | None = None,
+    strip: bool = False,
     **options: Unpack[FitOptions],
 ) -> bytes:
     """Fit a decoder to an image and return the file's bytes.
@@ -65,25 +69,26 @@ def encode(
         data = givre.encode("photo.png", quality=60, effort=4)
 
     Args:
-        image: a path, a PIL image, or a uint8 array of shape (H, W) or (H, W, C); C is 1 (grey),
-            2 (grey, alpha), 3 (RGB) or 4 (RGB, alpha).
+        image: a path, a file object, a PIL image, or a uint8 or uint16 array of shape (H, W) or
+            (H, W, C); C is 1 (grey), 2 (grey, alpha), 3 (RGB) or 4 (RGB, alpha).
         on_progress: called a few times a second with a `givre.coder.fitting.progress.Progress`:
             stage, step, rate in bits a pixel, PSNR in dB, seconds left.
         checkpoint: a file that is rewritten now and then while the fit goes on, and on
             KeyboardInterrupt. Excludes the targets.
         resume: a fit of this image, or its file, that is carried on and written. Excludes the
             targets.
+        strip: leave out all metadata but the colour profile and the colour code.
         **options: quality, effort and the like; `givre.FitOptions` lists them.
 
     Raises:
         UsageError: an option is out of range, two exclude each other, or encoding is not installed.
-        ImageError: the image is unreadable, empty, or has more than 8 bits a sample.
+        ImageError: the image is unreadable, empty, or has samples that no 16 bits hold.
         CheckpointError: the fit to resume cannot be used.
         TargetError: the target is out of reach.
         CollapseError: the result is no better than a constant image although it should be.
     """
     encoded = encode_with_report(
-        image, on_progress=on_progress, checkpoint=checkpoint, resume=resume, **options
+        image, on_progress=on_progress, checkpoint=checkpoint, resume=resume, strip=strip, **options
     )
     return encoded.data
 
@@ -94,6 +99,7 @@ def encode_with_report(
     on_progress: ProgressListener | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     resume: str | os.PathLike[str] | Fit | None = None,
+    strip: bool = False,
     **options: Unpack[FitOptions],
 ) -> Encoded:
     """Encode as `encode` does, and say what the file is worth.
@@ -102,10 +108,12 @@ def encode_with_report(
         print(encoded.report.bpp, encoded.report.psnr_db, len(encoded.data))
 
     Args:
-        image: a path, a PIL image, or a uint8 array of shape (H, W) or (H, W, 1 to 4).
+        image: a path, a file object, a PIL image, or a uint8 or uint16 array of shape (H, W) or
+            (H, W, 1 to 4).
         on_progress: called a few times a second with a `givre.coder.fitting.progress.Progress`.
         checkpoint: a file that is rewritten now and then while the fit goes on.
         resume: a fit of this image, or its file, that is carried on and written.
+        strip: leave out all metadata but the colour profile and the colour code.
         **options: quality, effort and the like; `givre.FitOptions` lists them.
 
     Returns:
@@ -120,7 +128,7 @@ def encode_with_report(
 
     _need_torch()
     job = EncodeJob(FitChoices(**options), _path(checkpoint), _fit(resume), on_progress)
-    return encode_whole(_samples(image), job)
+    return encode_whole(_picture(image, strip), job)
 
 
 def overfit(
@@ -137,7 +145,8 @@ def overfit(
         fit.save("photo.fit")
 
     Args:
-        image: a path, a PIL image, or a uint8 array of shape (H, W) or (H, W, 1 to 4).
+        image: a path, a file object, a PIL image, or a uint8 or uint16 array of shape (H, W) or
+            (H, W, 1 to 4).
         on_progress: called a few times a second with a `givre.coder.fitting.progress.Progress`:
             stage, step, rate in bits a pixel, PSNR in dB, seconds left.
         checkpoint: a file that is rewritten now and then, and on KeyboardInterrupt.
@@ -150,7 +159,7 @@ def overfit(
 
     Raises:
         UsageError: an option is out of range, two exclude each other, or encoding is not installed.
-        ImageError: the image is unreadable, empty, or has more than 8 bits a sample.
+        ImageError: the image is unreadable, empty, or has samples that no 16 bits hold.
         CheckpointError: the fit to resume cannot be used.
     """
     from givre.coder.fitting.choices import FitChoices
@@ -160,7 +169,7 @@ def overfit(
     from givre.fitted_image import FittedImage
 
     job = EncodeJob(FitChoices(**options), _path(checkpoint), _fit(resume), on_progress)
-    return FittedImage.of(fit_whole(_samples(image), job))
+    return FittedImage.of(fit_whole(_picture(image, strip=False), job))
 
 
 def decode(
@@ -170,14 +179,15 @@ def decode(
     max_pixels: int | None = None,
     kernels: str = "auto",
 ) -> Image.Image:
-    """Decode a file to a PIL image of mode L, LA, RGB or RGBA.
+    """Decode a file to a PIL image of mode L, LA, RGB or RGBA, or I;16 for grey of more bits.
 
-    Every machine and number of threads gives the same pixels.
+    Every machine and number of threads gives the same pixels. The image's `info` has the profile,
+    EXIF and XMP. PIL has no mode for colours of more than 8 bits: `decode_array` gives those.
 
         givre.decode("photo.givre").show()
 
     Args:
-        data: the file's bytes, or its path.
+        data: the file's bytes, its path, or a file object.
         threads: CPU threads, 0 for all cores.
         max_pixels: largest width times height that is accepted, None for the decoder's own limit.
         kernels: "reference" (NumPy), "fused" (compiled), or "auto" for what is faster as things
@@ -185,16 +195,42 @@ def decode(
 
     Raises:
         BitstreamError: the bytes are no file of this format, damaged, or over the limit.
+        ImageError: the path cannot be read, or PIL has no mode for the samples.
+        UsageError: `threads` is out of range, or `kernels` unknown or not installed.
+    """
+    from givre.coder.files.writing import to_image
+
+    found = _decoded(data, threads, max_pixels, kernels)
+    return to_image(found.samples, found.bit_depth, found.metadata)
+
+
+def decode_array(
+    data: FileSource,
+    *,
+    threads: int = 0,
+    max_pixels: int | None = None,
+    kernels: str = "auto",
+) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    """Decode a file to an array of its samples, whatever their depth.
+
+        samples = givre.decode_array("photo.givre")
+
+    Args:
+        data: the file's bytes, its path, or a file object.
+        threads: CPU threads, 0 for all cores.
+        max_pixels: largest width times height that is accepted, None for the decoder's own limit.
+        kernels: "reference" (NumPy), "fused" (compiled), or "auto".
+
+    Returns:
+        (H, W, C), C being 1 (grey), 2 (grey, alpha), 3 (RGB) or 4 (RGB, alpha): uint8, or uint16
+        for 9 to 16 bits a sample, of which `givre.info` tells the number.
+
+    Raises:
+        BitstreamError: the bytes are no file of this format, damaged, or over the limit.
         ImageError: the path cannot be read.
         UsageError: `threads` is out of range, or `kernels` unknown or not installed.
     """
-    from givre.bitstream.container import DEFAULT_MAX_PIXELS
-    from givre.coder.decoder import decode_samples
-    from givre.coder.files.images import to_image
-
-    limit = DEFAULT_MAX_PIXELS if max_pixels is None else max_pixels
-    samples = decode_samples(_content(data), threads=threads, max_pixels=limit, kernels=kernels)
-    return to_image(samples)
+    return _decoded(data, threads, max_pixels, kernels).samples
 
 
 def info(data: FileSource) -> dict[str, object]:
@@ -203,7 +239,7 @@ def info(data: FileSource) -> dict[str, object]:
         givre.info("photo.givre")["mac_per_pixel"]
 
     Args:
-        data: the file's bytes, or its path.
+        data: the file's bytes, its path, or a file object.
 
     Returns:
         Names to values that JSON can hold; `crc_ok` says whether the checksum of the file holds.
@@ -232,7 +268,7 @@ def inspect(
         inspection.plot_filters("filters.png")
 
     Args:
-        data: the file's bytes, or its path.
+        data: the file's bytes, its path, or a file object.
         threads: CPU threads, 0 for all cores.
         max_pixels: largest width times height that is accepted, None for 2^24.
         kernels: what decodes, "reference" (NumPy), "fused" (compiled), or "auto".
@@ -253,10 +289,20 @@ def inspect(
     return InspectedFile.of(found)
 
 
-def _samples(image: ImageSource) -> NDArray[np.uint8]:
-    from givre.coder.files.images import load_samples
+def _picture(image: ImageSource, strip: bool) -> Picture:
+    from givre.coder.files.picture import stripped
+    from givre.coder.files.reading import load_picture
 
-    return load_samples(image)
+    picture = load_picture(image)
+    return stripped(picture) if strip else picture
+
+
+def _decoded(data: FileSource, threads: int, max_pixels: int | None, kernels: str) -> Picture:
+    from givre.bitstream.container import DEFAULT_MAX_PIXELS
+    from givre.coder.decoder import decode_picture
+
+    limit = DEFAULT_MAX_PIXELS if max_pixels is None else max_pixels
+    return decode_picture(_content(data), threads=threads, max_pixels=limit, kernels=kernels)
 
 
 def _need_torch() -> None:
@@ -281,6 +327,8 @@ def _content(data: FileSource) -> bytes:
     if isinstance(data, bytearray | memoryview):
         return bytes(data)
 
-    from givre.coder.files.bounded import read_file
+    from givre.coder.files.bounded import read_file, read_stream
 
-    return read_file(data)
+    if isinstance(data, str | os.PathLike):
+        return read_file(data)
+    return read_stream(data, "the file object")

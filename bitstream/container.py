@@ -1,21 +1,38 @@
-"""The file as a whole: header, two sections and a checksum over all of it."""
+"""The file as a whole: header, coded sections, metadata, and a checksum over all of it."""
 
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from givre.bitstream.header import Header, read_header, write_header
+from givre.bitstream.header import Header, TileEntry, read_header, write_header
+from givre.bitstream.sections import Section, read_sections, write_sections
 from givre.bitstream.varint import ByteReader
 from givre.errors import CorruptError, LimitError, TruncatedError, UsageError
 
-DEFAULT_MAX_PIXELS = 89_478_485
-"""Pixels that a decoder takes unless told otherwise: Pillow's limit, 2^30 bytes / 4 / 3."""
+DEFAULT_MAX_PIXELS = 1 << 28
+"""Pixels that a decoder takes unless told otherwise, 268 million: 800 MB of 8-bit colours."""
 
 _CRC_BYTES = 4
+
+
+@dataclass(frozen=True)
+class TilePayload:
+    """The coded sections of a tile, or of the whole picture where there are no tiles.
+
+    Attributes:
+        parameters: the parameter section; empty if all tiles share the picture's.
+        latents: the latent section.
+        mask: the mask section; empty for an opaque picture.
+    """
+
+    parameters: bytes
+    latents: bytes
+    mask: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -23,30 +40,57 @@ class Container:
     """One file, taken apart; UsageError if the sections' lengths are not those of the header.
 
     Attributes:
-        header: the header, which knows the lengths of the sections.
-        parameters: the parameter section, header.parameter_bytes bytes.
-        latents: the latent section, header.latent_bytes bytes.
+        header: the header, which knows the lengths of the coded sections.
+        tiles: the coded sections of each tile.
+        shared_parameters: the parameter section of all tiles; empty if each has its own.
+        sections: what follows the pixels.
     """
 
     header: Header
-    parameters: bytes
-    latents: bytes
+    tiles: tuple[TilePayload, ...]
+    shared_parameters: bytes = b""
+    sections: tuple[Section, ...] = ()
 
     def __post_init__(self) -> None:
-        expected = self.header.parameter_bytes, self.header.latent_bytes
-        found = len(self.parameters), len(self.latents)
+        expected = [self.header.shared_parameter_bytes]
+        expected += [length for tile in self.header.tiles for length in _lengths(tile)]
+        found = [len(self.shared_parameters)]
+        for payload in self.tiles:
+            found += [len(payload.parameters), len(payload.latents), len(payload.mask)]
         if expected != found:
             raise UsageError(f"the header says {expected} bytes a section, but they have {found}")
+        if self.header.has_metadata != bool(self.sections):
+            raise UsageError("the header must say whether sections follow the pixels")
+
+    def parameters(self, index: int) -> bytes:
+        """The parameter section of a tile, its own or the one that all share."""
+        if self.header.shares_parameters:
+            return self.shared_parameters
+        return self.tiles[index].parameters
+
+
+def _lengths(tile: TileEntry) -> tuple[int, int, int]:
+    return tile.parameter_bytes, tile.latent_bytes, tile.mask_bytes
+
+
+def payload_bytes(header: Header) -> int:
+    """Bytes of all coded sections together."""
+    return header.parameter_bytes + header.latent_bytes + header.mask_bytes
 
 
 def pack(container: Container) -> bytes:
-    """Serialise a file: header, parameters, latents, CRC-32 of all that precedes."""
-    body = write_header(container.header) + container.parameters + container.latents
+    """Serialise a file: header, coded sections, metadata, CRC-32 of all that precedes."""
+    parts = [write_header(container.header), container.shared_parameters]
+    for tile in container.tiles:
+        parts += [tile.parameters, tile.latents, tile.mask]
+    if container.sections:
+        parts.append(write_sections(container.sections))
+    body = b"".join(parts)
     return body + zlib.crc32(body).to_bytes(_CRC_BYTES, "little")
 
 
 def unpack(data: bytes, max_pixels: int | None = None) -> Container:
-    """Take a file apart, in the order magic number, header, limit, total length, checksum.
+    """Take a file apart, in the order magic number, header, limit, lengths, checksum.
 
     Args:
         data: the whole file.
@@ -57,24 +101,32 @@ def unpack(data: bytes, max_pixels: int | None = None) -> Container:
         UnsupportedError: they need a later version.
         LimitError: the picture has more pixels than allowed.
         TruncatedError: bytes are missing.
-        CorruptError: there are too many, the checksum does not match, or a header field is
-            impossible.
+        CorruptError: there are too many, a checksum does not match, or a field is impossible.
     """
     reader = ByteReader(data)
     header = read_header(reader)
     check_limit(header, max_pixels)
-    expected = reader.position + header.parameter_bytes + header.latent_bytes + _CRC_BYTES
-    if len(data) < expected:
-        raise TruncatedError(f"the file has {len(data)} bytes, its header announces {expected}")
-    if len(data) > expected:
-        raise CorruptError(
-            f"{len(data) - expected} trailing bytes after the {expected} of the file"
-        )
-    parameters = reader.take(header.parameter_bytes, "parameter section")
-    latents = reader.take(header.latent_bytes, "latent section")
+    least = reader.position + payload_bytes(header) + _CRC_BYTES
+    if len(data) < least:
+        raise TruncatedError(f"the file has {len(data)} bytes, its header announces {least}")
+    shared = reader.take(header.shared_parameter_bytes, "parameter section")
+    tiles = tuple(_read_tiles(reader, header))
+    sections = read_sections(reader) if header.has_metadata else ()
+    end = reader.position + _CRC_BYTES
+    if len(data) > end:
+        raise CorruptError(f"{len(data) - end} trailing bytes after the {end} of the file")
     if reader.u32("checksum of the file") != zlib.crc32(memoryview(data)[:-_CRC_BYTES]):
         raise CorruptError("the checksum of the file does not match: its bytes were altered")
-    return Container(header, parameters, latents)
+    return Container(header, tiles, shared, sections)
+
+
+def _read_tiles(reader: ByteReader, header: Header) -> Iterator[TilePayload]:
+    for entry in header.tiles:
+        yield TilePayload(
+            reader.take(entry.parameter_bytes, "parameter section"),
+            reader.take(entry.latent_bytes, "latent section"),
+            reader.take(entry.mask_bytes, "mask section"),
+        )
 
 
 def read_prefix(data: bytes) -> Header:
@@ -87,10 +139,9 @@ def read_prefix(data: bytes) -> Header:
 
 def check_limit(header: Header, max_pixels: int | None = DEFAULT_MAX_PIXELS) -> None:
     """Raise LimitError if the picture has more than `max_pixels` pixels; None means no limit."""
-    pixels = header.width * header.height
-    if max_pixels is not None and pixels > max_pixels:
+    if max_pixels is not None and header.pixels > max_pixels:
         raise LimitError(
-            f"the picture has {header.width} x {header.height} = {pixels} pixels, "
+            f"the picture has {header.width} x {header.height} = {header.pixels} pixels, "
             f"the limit is {max_pixels}"
         )
 

@@ -1,10 +1,12 @@
-"""The header: everything that a decoder must know before it reads the two coded sections."""
+"""The header: everything that a decoder must know before it reads the coded sections."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 
 from givre.bitstream.sample_range import range_code, read_range, write_range
+from givre.bitstream.tiling import Tiling, check_tiling, n_tiles, read_tiling, write_tiling
 from givre.bitstream.varint import MAX_VARINT, ByteReader, encode_varint
 from givre.errors import CorruptError, NotGivreError, UnsupportedError, UsageError
 from givre.models.architecture import (
@@ -14,10 +16,14 @@ from givre.models.architecture import (
     default_grids,
 )
 
-MAGIC = b"\x9dGV"
-"""First three bytes of every file; the first is not ASCII, so that no text file matches."""
+MAGIC = b"\x8fGV"
+"""First three bytes of every file. The first is a control character in every 8-bit text, and no
+format that `file` or the desktop's databases know begins with it."""
 
-VERSION = 3
+MIME_TYPE = "image/x-givre"
+"""Media type of a file."""
+
+VERSION = 4
 """The format version that this module writes and reads."""
 
 MAX_SIDE = 1 << 20
@@ -26,12 +32,17 @@ MAX_SIDE = 1 << 20
 MAX_PRIOR = 15
 """Largest number of a prior that a header can name."""
 
+MIN_DEPTH, MAX_DEPTH = 8, 16
+"""Fewest and most bits a sample."""
+
 # The decoder byte: three bits of architecture, then these.
 _GRIDS_FOLLOW, _TILED, _METADATA = 1 << 3, 1 << 6, 1 << 7
 _RANGE_SHIFT = 4
+# The format byte: two bits of channels, these, then four bits of the prior.
+_DEPTH_FOLLOWS, _MASK_ALONE, _PRIOR_SHIFT = 1 << 2, 1 << 3, 4
 
-_DEPTH_CODES = {8: 0, 16: 1}
-_ARCHITECTURE_CODES = {"lop": 0, "mop": 1, "hop": 2, "vhop": 3}
+# Code 0 is left out: with it, files could begin as those of a sonar do (GeoSwath, for `file`).
+_ARCHITECTURE_CODES = {"lop": 1, "mop": 2, "hop": 3, "vhop": 4}
 _CUSTOM = 7
 _CUSTOM_FIELDS = (
     "n_spatial",
@@ -44,6 +55,42 @@ _CUSTOM_FIELDS = (
 )
 
 
+class Alpha(Enum):
+    """What a picture knows of transparency.
+
+    NONE: it is opaque.
+    MASK: every pixel is transparent or opaque, as the mask section says.
+    SOFT: the last output of the synthesis is alpha; the mask section says which pixels are wholly
+        transparent or opaque.
+    """
+
+    NONE = "none"
+    MASK = "mask"
+    SOFT = "soft"
+
+
+@dataclass(frozen=True)
+class TileEntry:
+    """What the header says of one tile, or of the whole picture where there are no tiles.
+
+    Attributes:
+        sample_low: per output of the synthesis, the sample that 0 stands for.
+        sample_high: per output, the sample that 1 stands for; sample_low to 2^bit_depth - 1.
+        parameter_bytes: length of the parameter section, 0 to 2^32 - 1. 0 where all tiles share
+            the picture's parameters.
+        latent_bytes: length of the latent section, 0 to 2^32 - 1.
+        mask_bytes: length of the mask section, 0 to 2^32 - 1; 0 for opaque pictures.
+        pixel_crc: CRC-32 of the decoded samples, see `givre.bitstream.container.samples_crc`.
+    """
+
+    sample_low: tuple[int, ...]
+    sample_high: tuple[int, ...]
+    parameter_bytes: int
+    latent_bytes: int
+    pixel_crc: int
+    mask_bytes: int = 0
+
+
 @dataclass(frozen=True)
 class Header:
     """What the header of a file says; UsageError if no file can say it.
@@ -51,15 +98,14 @@ class Header:
     Attributes:
         width: columns of pixels, 1 to 2^20.
         height: rows of pixels, 1 to 2^20.
-        bit_depth: bits a sample, 8 or 16.
-        architecture: of the decoder; its n_channels is the number of samples a pixel.
-        sample_low: per channel, the sample that the synthesis' output 0 stands for.
-        sample_high: per channel, the sample of output 1; sample_low to 2^bit_depth - 1.
-        parameter_bytes: length of the parameter section, 0 to 2^32 - 1.
-        latent_bytes: length of the latent section, 0 to 2^32 - 1.
-        pixel_crc: CRC-32 of the decoded samples, see `givre.bitstream.container.samples_crc`.
-        tile_size: side of independent tiles in pixels, None for one piece (all of version 3).
-        has_metadata: sections of metadata follow the pixels (never in version 3).
+        bit_depth: bits a sample, 8 to 16.
+        architecture: of the decoder. Its n_channels is the number of outputs of the synthesis:
+            1 or 3 for grey or colours, one more if alpha is SOFT.
+        tiles: an entry for each tile, row by row; one for a picture without tiles.
+        alpha: what there is of transparency.
+        tiling: sides of the tiles; None for one piece.
+        shared_parameter_bytes: length of the parameter section of all tiles; 0 if each has its own.
+        has_metadata: sections of metadata follow the pixels.
         prior: number of the prior that the parameters are differences from, 0 (none) to 15. Which
             ones there are is for `givre.bitstream.priors` to say.
     """
@@ -68,81 +114,154 @@ class Header:
     height: int
     bit_depth: int
     architecture: Architecture
-    sample_low: tuple[int, ...]
-    sample_high: tuple[int, ...]
-    parameter_bytes: int
-    latent_bytes: int
-    pixel_crc: int
-    tile_size: int | None = None
+    tiles: tuple[TileEntry, ...]
+    alpha: Alpha = Alpha.NONE
+    tiling: Tiling | None = None
+    shared_parameter_bytes: int = 0
     has_metadata: bool = False
     prior: int = 0
 
     def __post_init__(self) -> None:
-        if self.bit_depth not in _DEPTH_CODES:
-            raise UsageError(f"bit depth is {self.bit_depth}, it must be 8 or 16")
-        largest = {
-            "width": MAX_SIDE,
-            "height": MAX_SIDE,
-            "parameter_bytes": MAX_VARINT,
-            "latent_bytes": MAX_VARINT,
-            "pixel_crc": MAX_VARINT,
-            "prior": MAX_PRIOR,
-        }
-        for name, high in largest.items():
-            value, low = getattr(self, name), 1 if high == MAX_SIDE else 0
-            if not low <= value <= high:
-                raise UsageError(f"{name} is {value}, it must be {low} to {high}")
-        if self.tile_size is not None and not 1 <= self.tile_size <= MAX_SIDE:
-            raise UsageError(f"tile size is {self.tile_size}, it must be 1 to {MAX_SIDE}")
-        n_channels = self.architecture.n_channels
-        if not len(self.sample_low) == len(self.sample_high) == n_channels:
-            raise UsageError(f"the sample range must have {n_channels} channels")
-        for low, high in zip(self.sample_low, self.sample_high, strict=True):
-            if not 0 <= low <= high < 1 << self.bit_depth:
-                raise UsageError(
-                    f"the sample range is {low} to {high}, it must lie within "
-                    f"0 to {(1 << self.bit_depth) - 1}"
-                )
+        if not MIN_DEPTH <= self.bit_depth <= MAX_DEPTH:
+            raise UsageError(
+                f"bit depth is {self.bit_depth}, it must be {MIN_DEPTH} to {MAX_DEPTH}"
+            )
+        _check_ranges(self, {"width": (1, MAX_SIDE), "height": (1, MAX_SIDE)})
+        _check_ranges(self, {"prior": (0, MAX_PRIOR), "shared_parameter_bytes": (0, MAX_VARINT)})
+        if (self.alpha is Alpha.SOFT) != (self.architecture.n_channels % 2 == 0):
+            raise UsageError(
+                f"the synthesis has {self.architecture.n_channels} outputs, it must have 1 or 3,"
+                " and one more for alpha"
+            )
+        if self.tiling is not None:
+            check_tiling(self.width, self.height, self.tiling)
+        expected = n_tiles(self.width, self.height, self.tiling)
+        if len(self.tiles) != expected:
+            raise UsageError(f"there are {len(self.tiles)} tiles, there must be {expected}")
+        if self.shared_parameter_bytes and not self.shares_parameters:
+            raise UsageError("tiles do not share parameters, so there are none of all")
+        for tile in self.tiles:
+            _check_tile(self, tile)
+
+    @property
+    def channels(self) -> int:
+        """Samples a pixel of the picture: 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha."""
+        return self.architecture.n_channels + (self.alpha is Alpha.MASK)
+
+    @property
+    def pixels(self) -> int:
+        """Pixels of the picture."""
+        return self.width * self.height
+
+    @property
+    def shares_parameters(self) -> bool:
+        """Whether all tiles have the same parameters, held once."""
+        return self.tiling is not None and self.tiling.shared
+
+    @property
+    def parameter_bytes(self) -> int:
+        """Bytes of all parameter sections."""
+        return self.shared_parameter_bytes + sum(tile.parameter_bytes for tile in self.tiles)
+
+    @property
+    def latent_bytes(self) -> int:
+        """Bytes of all latent sections."""
+        return sum(tile.latent_bytes for tile in self.tiles)
+
+    @property
+    def mask_bytes(self) -> int:
+        """Bytes of all mask sections."""
+        return sum(tile.mask_bytes for tile in self.tiles)
+
+
+def _check_ranges(value: object, ranges: dict[str, tuple[int, int]]) -> None:
+    for name, (low, high) in ranges.items():
+        found = getattr(value, name)
+        if not low <= found <= high:
+            raise UsageError(f"{name} is {found}, it must be {low} to {high}")
+
+
+def _check_tile(header: Header, tile: TileEntry) -> None:
+    names = ("parameter_bytes", "latent_bytes", "mask_bytes", "pixel_crc")
+    _check_ranges(tile, dict.fromkeys(names, (0, MAX_VARINT)))
+    if tile.mask_bytes and header.alpha is Alpha.NONE:
+        raise UsageError("an opaque picture has no mask section")
+    if tile.parameter_bytes and header.shares_parameters:
+        raise UsageError("a tile has parameters of its own although all share the picture's")
+    n_channels, largest = header.architecture.n_channels, (1 << header.bit_depth) - 1
+    if not len(tile.sample_low) == len(tile.sample_high) == n_channels:
+        raise UsageError(f"the sample range must have {n_channels} channels")
+    for low, high in zip(tile.sample_low, tile.sample_high, strict=True):
+        if not 0 <= low <= high <= largest:
+            raise UsageError(
+                f"the sample range is {low} to {high}, it must lie within 0 to {largest}"
+            )
+
+
+def header_range_code(header: Header) -> int:
+    """The code of the range of all tiles: the least that holds every tile's."""
+    depth = header.bit_depth
+    return max(range_code(tile.sample_low, tile.sample_high, depth) for tile in header.tiles)
 
 
 def _decoder_bytes(header: Header) -> bytes:
     arch = header.architecture
     name = architecture_name(arch)
     code = _CUSTOM if name is None else _ARCHITECTURE_CODES[name]
-    ranges = range_code(header.sample_low, header.sample_high, header.bit_depth)
-    code |= ranges << _RANGE_SHIFT
+    code |= header_range_code(header) << _RANGE_SHIFT
     code |= _GRIDS_FOLLOW * (not _has_usual_grids(header))
-    code |= _TILED * (header.tile_size is not None) | _METADATA * header.has_metadata
+    code |= _TILED * (header.tiling is not None) | _METADATA * header.has_metadata
     return bytes([code, *(getattr(arch, field) for field in _CUSTOM_FIELDS if name is None)])
 
 
+def _usual_grids(width: int, height: int, tiling: Tiling | None) -> tuple[int, int]:
+    """The usual numbers of grids: those of the size of the largest tile."""
+    if tiling is not None:
+        width, height = min(width, tiling.width), min(height, tiling.height)
+    return default_grids(width, height)
+
+
 def _has_usual_grids(header: Header) -> bool:
-    """Whether the numbers of grids are those of the picture's size, and left out."""
+    """Whether the numbers of grids are the usual ones, and left out."""
     arch = header.architecture
-    return (arch.n_levels, arch.n_hyper) == default_grids(header.width, header.height)
+    usual = _usual_grids(header.width, header.height, header.tiling)
+    return (arch.n_levels, arch.n_hyper) == usual
 
 
 def write_header(header: Header) -> bytes:
     """Serialise a header; `docs/FORMAT.md` gives the layout."""
-    arch, depth_code = header.architecture, _DEPTH_CODES[header.bit_depth]
+    arch, deep = header.architecture, header.bit_depth > MIN_DEPTH
+    pixel_format = header.channels - 1 | header.prior << _PRIOR_SHIFT
+    pixel_format |= _DEPTH_FOLLOWS * deep | _MASK_ALONE * (header.alpha is Alpha.MASK)
     parts = [
         MAGIC,
         bytes([VERSION]),
         _decoder_bytes(header),
-        bytes([(arch.n_channels - 1) | depth_code << 2 | header.prior << 4]),
+        bytes([pixel_format]),
         encode_varint(header.width - 1),
         encode_varint(header.height - 1),
     ]
+    if deep:
+        parts.append(bytes([header.bit_depth]))
+    if header.tiling is not None:
+        parts.append(write_tiling(header.tiling))
     if not _has_usual_grids(header):
         parts.append(bytes([arch.n_levels | arch.n_hyper << 4]))
-    parts.append(write_range(header.sample_low, header.sample_high, header.bit_depth))
-    if header.tile_size is not None:
-        parts.append(encode_varint(header.tile_size))
-    parts += [
-        encode_varint(header.parameter_bytes),
-        encode_varint(header.latent_bytes),
-        header.pixel_crc.to_bytes(4, "little"),
-    ]
+    if header.shares_parameters:
+        parts.append(encode_varint(header.shared_parameter_bytes))
+    code = header_range_code(header)
+    parts += [_tile_bytes(header, tile, code) for tile in header.tiles]
+    return b"".join(parts)
+
+
+def _tile_bytes(header: Header, tile: TileEntry, code: int) -> bytes:
+    parts = [write_range(tile.sample_low, tile.sample_high, header.bit_depth, code)]
+    if not header.shares_parameters:
+        parts.append(encode_varint(tile.parameter_bytes))
+    parts.append(encode_varint(tile.latent_bytes))
+    if header.alpha is not Alpha.NONE:
+        parts.append(encode_varint(tile.mask_bytes))
+    parts.append(tile.pixel_crc.to_bytes(4, "little"))
     return b"".join(parts)
 
 
@@ -167,8 +286,10 @@ class _Decoder:
         offset: of the decoder byte.
         custom: whether the architecture's fields are spelt out.
         fields: of the architecture, those that depend neither on the picture nor on its size.
-        grids_follow: the numbers of grids are not those of the picture's size.
+        grids_follow: the numbers of grids are not the usual ones.
         range_code: 0 to 3, see `givre.bitstream.sample_range`.
+        tiled: a tiling follows.
+        has_metadata: sections of metadata follow the pixels.
     """
 
     offset: int
@@ -176,17 +297,13 @@ class _Decoder:
     fields: dict[str, int]
     grids_follow: bool
     range_code: int
+    tiled: bool
+    has_metadata: bool
 
 
 def _read_decoder(reader: ByteReader) -> _Decoder:
     start = reader.position
     value = reader.u8("decoder byte")
-    if value & _TILED:
-        raise UnsupportedError(f"the picture is tiled, which version {VERSION} does not decode")
-    if value & _METADATA:
-        raise UnsupportedError(
-            f"the file has metadata sections, which version {VERSION} does not read"
-        )
     code = value & 7
     if code == _CUSTOM:
         custom = reader.take(len(_CUSTOM_FIELDS), "custom architecture")
@@ -196,33 +313,69 @@ def _read_decoder(reader: ByteReader) -> _Decoder:
         if name is None:
             raise UnsupportedError(
                 f"architecture code {code} at offset {start}; "
-                f"version {VERSION} knows 0 to 3 and {_CUSTOM}"
+                f"version {VERSION} knows 1 to 4 and {_CUSTOM}"
             )
         fields = {field: getattr(NAMED_POINTS[name], field) for field in _CUSTOM_FIELDS}
-    range_bits = value >> _RANGE_SHIFT & 3
-    return _Decoder(start, code == _CUSTOM, fields, bool(value & _GRIDS_FOLLOW), range_bits)
+    return _Decoder(
+        offset=start,
+        custom=code == _CUSTOM,
+        fields=fields,
+        grids_follow=bool(value & _GRIDS_FOLLOW),
+        range_code=value >> _RANGE_SHIFT & 3,
+        tiled=bool(value & _TILED),
+        has_metadata=bool(value & _METADATA),
+    )
 
 
-def _read_pixel_format(reader: ByteReader) -> tuple[int, int]:
-    """Number of channels and of the prior; every depth but 8 bits is for later versions."""
+@dataclass(frozen=True)
+class _PixelFormat:
+    """What the format byte says.
+
+    Attributes:
+        outputs: of the synthesis, 1 to 4.
+        alpha: what there is of transparency.
+        deep: whether the depth follows; else it is 8.
+        prior: 0 to 15.
+    """
+
+    outputs: int
+    alpha: Alpha
+    deep: bool
+    prior: int
+
+
+def _read_pixel_format(reader: ByteReader) -> _PixelFormat:
+    start = reader.position
     value = reader.u8("pixel format")
-    depth_code = value >> 2 & 3
-    if depth_code == _DEPTH_CODES[16]:
-        raise UnsupportedError(f"samples have 16 bits, which version {VERSION} does not decode")
-    if depth_code:
-        raise UnsupportedError(f"depth code is {depth_code}; it must be 0 (8 bits)")
-    return (value & 3) + 1, value >> 4
+    channels, mask_alone = (value & 3) + 1, bool(value & _MASK_ALONE)
+    if mask_alone and channels % 2:
+        raise CorruptError(f"the pixel format at offset {start} has a mask for alpha, but no alpha")
+    alpha = Alpha.NONE if channels % 2 else Alpha.MASK if mask_alone else Alpha.SOFT
+    return _PixelFormat(
+        channels - mask_alone, alpha, bool(value & _DEPTH_FOLLOWS), value >> _PRIOR_SHIFT
+    )
 
 
-def _read_grids(reader: ByteReader, follow: bool, width: int, height: int) -> tuple[int, int]:
-    """Numbers of main and hyper grids, from the file or by the picture's size."""
-    default = default_grids(width, height)
+def _read_depth(reader: ByteReader, deep: bool) -> int:
+    if not deep:
+        return MIN_DEPTH
+    start = reader.position
+    depth = reader.u8("bit depth")
+    if not MIN_DEPTH < depth <= MAX_DEPTH:
+        raise CorruptError(
+            f"the bit depth at offset {start} is {depth}, it must be {MIN_DEPTH + 1} to {MAX_DEPTH}"
+        )
+    return depth
+
+
+def _read_grids(reader: ByteReader, follow: bool, usual: tuple[int, int]) -> tuple[int, int]:
+    """Numbers of main and hyper grids, from the file or the usual ones."""
     if not follow:
-        return default
+        return usual
     start = reader.position
     value = reader.u8("grid counts")
     found = value & 15, value >> 4
-    if found == default:
+    if found == usual:
         raise CorruptError(
             f"the grid counts at offset {start} are those of the picture's size, "
             "they must be left out"
@@ -236,7 +389,7 @@ def _architecture(decoder: _Decoder, grids: tuple[int, int], n_channels: int) ->
         arch = Architecture(
             **decoder.fields, n_levels=n_levels, n_hyper=n_hyper, n_channels=n_channels
         )
-    except ValueError as error:
+    except UsageError as error:
         raise CorruptError(f"impossible architecture at offset {decoder.offset}: {error}") from None
     shorter = architecture_name(arch)
     if decoder.custom and shorter is not None:
@@ -246,40 +399,87 @@ def _architecture(decoder: _Decoder, grids: tuple[int, int], n_channels: int) ->
     return arch
 
 
+def _read_tile(
+    reader: ByteReader, decoder: _Decoder, pixel_format: _PixelFormat, depth: int, shared: bool
+) -> TileEntry:
+    low, high = read_range(reader, decoder.range_code, pixel_format.outputs, depth)
+    return TileEntry(
+        sample_low=low,
+        sample_high=high,
+        parameter_bytes=0 if shared else reader.varint("length of a parameter section"),
+        latent_bytes=reader.varint("length of a latent section"),
+        mask_bytes=(
+            0 if pixel_format.alpha is Alpha.NONE else reader.varint("length of a mask section")
+        ),
+        pixel_crc=reader.u32("checksum of the samples"),
+    )
+
+
+def _checked_tiling(reader: ByteReader, width: int, height: int) -> Tiling:
+    start = reader.position
+    tiling = read_tiling(reader)
+    try:
+        # Their number is looked at before the table is read: a table takes memory.
+        check_tiling(width, height, tiling)
+    except UsageError as error:
+        raise CorruptError(f"impossible tiling at offset {start}: {error}") from None
+    return tiling
+
+
 def read_header(reader: ByteReader) -> Header:
     """Read a header and leave the reader at the first byte after it.
 
-    Raises NotGivreError for foreign bytes, TruncatedError if the header is not whole,
-    UnsupportedError for other versions, tiles, metadata, 16-bit samples and reserved codes, and
-    CorruptError for values that no encoder writes. Allocates nothing that depends on a field.
+    It allocates nothing that depends on the picture's size, and at most 2^16 entries of tiles.
+
+    Raises:
+        NotGivreError: the bytes are of another format.
+        TruncatedError: the header is not whole.
+        UnsupportedError: for other versions and reserved codes.
+        CorruptError: a field has a value that no encoder writes.
     """
     start = reader.position
     _check_magic(reader)
     _check_version(reader)
     decoder = _read_decoder(reader)
-    n_channels, prior = _read_pixel_format(reader)
+    pixel_format = _read_pixel_format(reader)
     width = reader.varint("width") + 1
     height = reader.varint("height") + 1
-    grids = _read_grids(reader, decoder.grids_follow, width, height)
-    arch = _architecture(decoder, grids, n_channels)
-    low, high = read_range(reader, decoder.range_code, n_channels)
-    parameter_bytes = reader.varint("length of the parameter section")
-    latent_bytes = reader.varint("length of the latent section")
-    pixel_crc = reader.u32("checksum of the samples")
+    if max(width, height) > MAX_SIDE:
+        raise CorruptError(
+            f"the picture is {width} x {height}, its sides must be at most {MAX_SIDE}"
+        )
+    depth = _read_depth(reader, pixel_format.deep)
+    tiling = _checked_tiling(reader, width, height) if decoder.tiled else None
+    usual = _usual_grids(width, height, tiling)
+    grids = _read_grids(reader, decoder.grids_follow, usual)
+    arch = _architecture(decoder, grids, pixel_format.outputs)
+    shared = tiling is not None and tiling.shared
+    shared_bytes = reader.varint("length of the parameter section") if shared else 0
+    tiles = tuple(
+        _read_tile(reader, decoder, pixel_format, depth, shared)
+        for _ in range(n_tiles(width, height, tiling))
+    )
     try:
-        return Header(
+        header = Header(
             width=width,
             height=height,
-            bit_depth=8,
+            bit_depth=depth,
             architecture=arch,
-            sample_low=low,
-            sample_high=high,
-            parameter_bytes=parameter_bytes,
-            latent_bytes=latent_bytes,
-            pixel_crc=pixel_crc,
-            prior=prior,
+            tiles=tiles,
+            alpha=pixel_format.alpha,
+            tiling=tiling,
+            shared_parameter_bytes=shared_bytes,
+            has_metadata=decoder.has_metadata,
+            prior=pixel_format.prior,
         )
     except UsageError as error:
         raise CorruptError(
             f"impossible header, bytes {start} to {reader.position - 1}: {error}"
         ) from None
+    least = header_range_code(header)
+    if least != decoder.range_code:
+        raise CorruptError(
+            f"the sample range at offset {decoder.offset} has code {decoder.range_code}, "
+            f"it must have {least}"
+        )
+    return header

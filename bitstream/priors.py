@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from givre.bitstream.parameter_section import read_groups, split_tensors
+from givre.bitstream.rangecoder import PARAMETER_MAX
 from givre.bitstream.side_information import NO_GUESSES, PRIOR_GUESSES, Guesses
 from givre.errors import UnsupportedError, UsageError
 from givre.models.architecture import (
@@ -44,6 +45,7 @@ PRIOR_HASHES: dict[tuple[str, int], str] = {
 """(named point, prior's number) to the SHA-256 of the prior's section, in hexadecimal."""
 
 _BASE = {"n_levels": 7, "n_hyper": 3, "n_channels": 3}
+_GREEN, _GREY_AND_ALPHA = 1, 2
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,10 @@ def read_base_section(path: Traversable, digest: str) -> bytes:
 
 
 def build_prior(base_section: bytes, point: str, arch: Architecture, number: int) -> Prior:
-    """A prior for `arch` from one that was learned for seven levels and three channels.
+    """A prior for `arch` from one that was learned for seven levels and colours.
+
+    Grey is made as green is in a picture whose three colours are the same. Alpha has a prior of
+    zero, and nothing else depends on it.
 
     Args:
         base_section: parameter section of the named point with L = 7, Y = 3, C = 3 and no prior.
@@ -139,16 +144,13 @@ def build_prior(base_section: bytes, point: str, arch: Architecture, number: int
     groups = read_groups(base_arch, base_section, NO_GUESSES)
     base = split_tensors(base_arch, groups)
     integers = {
-        spec.name: _adapted(spec, base, extra)
+        spec.name: _for_channels(spec.name, _for_levels(spec, base, extra), arch.n_channels)
         for spec in tensor_specs(arch)
-        if arch.n_channels == _BASE["n_channels"] or not spec.group.startswith("synthesis.")
     }
-    used = {spec.group for spec in tensor_specs(arch) if spec.name in integers}
-    exponents = {name: group.exponent for name, group in groups.items() if name in used}
-    return Prior(number, integers, exponents)
+    return Prior(number, integers, {name: group.exponent for name, group in groups.items()})
 
 
-def _adapted(
+def _for_levels(
     spec: TensorSpec, base: Mapping[str, NDArray[np.int32]], extra: int
 ) -> NDArray[np.int32]:
     """The prior of one tensor of a decoder that has `extra` levels more than the base."""
@@ -162,6 +164,23 @@ def _adapted(
         found = np.pad(found, ((0, 0), (0, 2 * extra)))
     elif spec.group in ("synthesis.hidden", "synthesis.stabiliser"):
         found = np.concatenate([found, *[found[:, -1:]] * extra], axis=1)
+    return found
+
+
+def _for_channels(name: str, found: NDArray[np.int32], n_channels: int) -> NDArray[np.int32]:
+    """The prior of a tensor of a decoder with 1 to 4 outputs, from that for three colours."""
+    _, layer, *rest = [*name.split("."), ""]
+    is_residual_weight = layer == "residual" and rest[1] == "weight"
+    if name.startswith("synthesis.") and layer != "hidden":
+        if n_channels <= _GREY_AND_ALPHA:
+            found = found[_GREEN : _GREEN + 1]
+            if is_residual_weight:
+                total = found.sum(axis=1, keepdims=True)
+                found = np.clip(total, -PARAMETER_MAX, PARAMETER_MAX).astype(np.int32)
+        if n_channels % 2 == 0:  # the last output is alpha
+            extra = (0, 1)
+            pads = [extra, extra if is_residual_weight else (0, 0)] + [(0, 0)] * (found.ndim - 2)
+            found = np.pad(found, pads[: found.ndim])
     found = found.copy()
     found.setflags(write=False)
     return found

@@ -29,6 +29,7 @@ class _Models:
     def __init__(self) -> None:
         self.latent = stream.model.QuantizedLaplace(LATENT_MIN, LATENT_MAX)
         self.parameter = stream.model.QuantizedLaplace(-PARAMETER_MAX, PARAMETER_MAX)
+        self.bit = stream.model.QuantizedLaplace(0, 1)
         self.uniform: dict[int, Any] = {}
         self.integer: dict[tuple[int, int], Any] = {}
 
@@ -81,6 +82,13 @@ class SymbolEncoder:
         """
         symbols, model = np.array([value], np.int32), self._models.integer_of(low, high)
         self._encode(symbols, model, np.array([mean], float), np.array([scale], float))
+
+    def bits(self, values: NDArray[np.int32], mean: NDArray[np.float64]) -> None:
+        """Append values of 0 and 1, each with the mean of its Laplace model, whose scale is 1.
+
+        Both are one-dimensional and of one length.
+        """
+        self._encode(values, self._models.bit, mean, np.ones(len(mean)))
 
     def _encode(self, symbols: NDArray[np.int32], *model: Any) -> None:
         try:
@@ -166,6 +174,10 @@ class SymbolDecoder:
         """Decode one integer of low to high with the mean and scale of its Laplace model."""
         model = self._models.integer_of(low, high)
         return int(self._decode(model, np.array([mean], float), np.array([scale], float))[0])
+
+    def bits(self, mean: NDArray[np.float64]) -> NDArray[np.int32]:
+        """Decode a 0 or 1 for each mean of a Laplace model of scale 1."""
+        return self._decode(self._models.bit, mean, np.ones(len(mean)))
 
     def _decode(self, *model: Any) -> NDArray[np.int32]:
         try:

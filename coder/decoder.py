@@ -9,13 +9,18 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from givre.bitstream.container import DEFAULT_MAX_PIXELS, samples_crc, unpack
-from givre.bitstream.header import Header
+from givre.bitstream.alpha_mask import read_mask
+from givre.bitstream.container import DEFAULT_MAX_PIXELS, Container, samples_crc, unpack
+from givre.bitstream.header import Alpha, Header, TileEntry
 from givre.bitstream.latents import LatentReader
+from givre.bitstream.metadata_sections import metadata_of
 from givre.bitstream.parameters import read_parameters
 from givre.bitstream.priors import load_prior
+from givre.bitstream.tiling import Rectangle, tile_rectangles
 from givre.coder.exact_backends import Backend, exact_kernels, make_backend
 from givre.coder.execution import check_kernels, check_threads, resolve_threads
+from givre.coder.files.picture import AnySamples, Picture
+from givre.coder.transparency import with_mask
 from givre.errors import CorruptError
 from givre.models.architecture import Architecture
 from givre.models.exact.wavefront import GridPredictor
@@ -28,20 +33,59 @@ BAND_PIXELS = 1 << 16
 
 
 @dataclass(frozen=True)
-class Decoded:
-    """A file, decoded.
+class TilePlan:
+    """What a decoder must know of a tile, or of a picture without tiles, besides its sections.
 
     Attributes:
-        header: of the file.
-        parameters: of the decoder by name, float64.
-        latents: float64 (H_i, W_i), in the order of `geometry.grids`.
-        samples: uint8 (H, W, C), proved right by the file's checksum of the pixels.
+        architecture: of the decoder.
+        width: columns of pixels.
+        height: rows of pixels.
+        bit_depth: bits a sample, 8 to 16.
+        alpha: what there is of transparency.
+        entry: ranges, lengths and checksum.
     """
 
-    header: Header
+    architecture: Architecture
+    width: int
+    height: int
+    bit_depth: int
+    alpha: Alpha
+    entry: TileEntry
+
+
+@dataclass(frozen=True)
+class DecodedTile:
+    """A tile, decoded, or a picture without tiles.
+
+    Attributes:
+        plan: what was known of it.
+        parameters: of the decoder by name, float64.
+        latents: float64 (H_i, W_i), in the order of `geometry.grids`.
+        samples: uint8 or uint16 (H, W, C), proved right by the file's checksum of the pixels.
+    """
+
+    plan: TilePlan
     parameters: Mapping[str, Array]
     latents: Sequence[Array]
-    samples: NDArray[np.uint8]
+    samples: AnySamples
+
+
+def no_samples(shape: tuple[int, int, int], bit_depth: int) -> AnySamples:
+    """Memory for samples (H, W, C) of 8 to 16 bits, not filled in."""
+    return np.empty(shape, np.uint8) if bit_depth == 8 else np.empty(shape, np.uint16)
+
+
+def tile_plan(header: Header, index: int) -> TilePlan:
+    """What the header says of a tile; index 0 is the picture where there are no tiles."""
+    where = tile_rectangles(header.width, header.height, header.tiling)[index]
+    return plan_of(header, where, header.tiles[index])
+
+
+def plan_of(header: Header, where: Rectangle, entry: TileEntry) -> TilePlan:
+    """What the header says of the tile that lies in a rectangle of the picture."""
+    return TilePlan(
+        header.architecture, where.width, where.height, header.bit_depth, header.alpha, entry
+    )
 
 
 def decode_samples(
@@ -50,20 +94,20 @@ def decode_samples(
     threads: int = 0,
     max_pixels: int | None = DEFAULT_MAX_PIXELS,
     kernels: str = "auto",
-) -> NDArray[np.uint8]:
-    """Samples of a file, uint8 (H, W, C); arguments and errors are those of `decode_file`."""
-    decoded = decode_file(data, threads=threads, max_pixels=max_pixels, kernels=kernels)
-    return decoded.samples
+) -> AnySamples:
+    """Samples of a file, uint8 or uint16 (H, W, C); arguments and errors as of `decode_picture`."""
+    picture = decode_picture(data, threads=threads, max_pixels=max_pixels, kernels=kernels)
+    return picture.samples
 
 
-def decode_file(
+def decode_picture(
     data: bytes,
     *,
     threads: int = 0,
     max_pixels: int | None = DEFAULT_MAX_PIXELS,
     kernels: str = "auto",
-) -> Decoded:
-    """Decode a file and keep what the samples are made of.
+) -> Picture:
+    """Decode a file to samples, their depth and the metadata.
 
     Args:
         data: the whole file.
@@ -78,31 +122,78 @@ def decode_file(
     check_threads(threads)
     check_kernels(kernels)
     container = unpack(data, max_pixels)
-    header, arch = container.header, container.header.architecture
-    coded = read_parameters(arch, container.parameters, load_prior(arch, header.prior))
+    metadata = metadata_of(container.sections)
+    samples = decode_container(container, resolve_threads(threads), kernels)
+    return Picture(samples, container.header.bit_depth, metadata)
+
+
+def decode_container(container: Container, threads: int, kernels: str) -> AnySamples:
+    """Samples of all tiles, put together; arguments as of `decode_picture`."""
+    header = container.header
+    places = tile_rectangles(header.width, header.height, header.tiling)
+    if len(places) == 1:
+        return decode_tile(container, 0, places[0], threads, kernels).samples
+    samples = no_samples((header.height, header.width, header.channels), header.bit_depth)
+
+    def fill(index: int) -> None:
+        where = places[index]
+        rows = samples[where.y : where.y + where.height]
+        tile = decode_tile(container, index, where, 1, kernels)
+        rows[:, where.x : where.x + where.width] = tile.samples
+
+    # Each thread has a tile to itself: latents are decoded one after the other.
+    with ThreadPoolExecutor(threads) as pool:
+        for _ in pool.map(fill, range(len(places))):
+            pass
+    return samples
+
+
+def decode_tile(
+    container: Container, index: int, where: Rectangle, threads: int, kernels: str
+) -> DecodedTile:
+    """Decode a tile and keep what its samples are made of.
+
+    Args:
+        container: of the file.
+        index: of the tile, in the order of the file; 0 where there are no tiles.
+        where: it lies in the picture.
+        threads: 1 or more.
+        kernels: what computes, one of `execution.KERNELS`.
+
+    Raises:
+        BitstreamError: the sections are not those of a file that this version can decode.
+    """
+    header, payload = container.header, container.tiles[index]
+    plan = plan_of(header, where, header.tiles[index])
+    arch = plan.architecture
+    coded = read_parameters(arch, container.parameters(index), load_prior(arch, header.prior))
     parameters = coded.values(arch)
-    exact = exact_kernels(kernels, arch, header.width, header.height)
+    exact = exact_kernels(kernels, arch, plan.width, plan.height)
     decoder = make_backend(exact, arch, parameters)
-    latents = read_grids(decoder, header, LatentReader(container.latents))
-    samples = reconstruct(decoder, header, latents, resolve_threads(threads))
-    if samples_crc(samples) != header.pixel_crc:
+    latents = read_grids(decoder, plan, LatentReader(payload.latents))
+    samples = reconstruct(decoder, plan, latents, threads)
+    if plan.alpha is not Alpha.NONE:
+        soft = plan.alpha is Alpha.SOFT
+        classes = read_mask(payload.mask, plan.width, plan.height, has_between=soft)
+        samples = with_mask(samples, classes, plan.alpha, plan.bit_depth)
+    if samples_crc(samples) != plan.entry.pixel_crc:
         raise CorruptError(
             "the decoded pixels do not match the file's checksum: the file is damaged, "
             "or this machine computes wrongly"
         )
-    return Decoded(header, parameters, latents, samples)
+    return DecodedTile(plan, parameters, latents, samples)
 
 
-def read_grids(decoder: Backend, header: Header, reader: LatentReader) -> list[Array]:
+def read_grids(decoder: Backend, plan: TilePlan, reader: LatentReader) -> list[Array]:
     """Decode all latent grids, coarsest first.
 
     Returns:
         Integer values as float64 (H_i, W_i), in the order of `geometry.grids` (fine to coarse).
     """
     decoded: list[Array] = []
-    all_grids = grids(header.architecture, header.width, header.height)
+    all_grids = grids(plan.architecture, plan.width, plan.height)
     for i in reversed(range(len(all_grids))):
-        predictor = grid_predictor(decoder, header.architecture, all_grids, i, decoded)
+        predictor = grid_predictor(decoder, plan.architecture, all_grids, i, decoded)
         predictor.decode(reader)
         decoded.insert(0, predictor.grid())
     return decoded
@@ -124,24 +215,28 @@ def grid_predictor(
 
 
 def reconstruct(
-    decoder: Backend, header: Header, latents: Sequence[Array], threads: int
-) -> NDArray[np.uint8]:
-    """Samples uint8 (H, W, C) from the values of all grids, in the order of `geometry.grids`."""
-    arch = header.architecture
-    all_grids = grids(arch, header.width, header.height)
+    decoder: Backend, plan: TilePlan, latents: Sequence[Array], threads: int
+) -> AnySamples:
+    """What the synthesis makes of the values of all grids, in the order of `geometry.grids`.
+
+    Returns:
+        uint8 or uint16 (H, W, outputs).
+    """
+    arch, entry = plan.architecture, plan.entry
+    all_grids = grids(arch, plan.width, plan.height)
     main = [y for grid, y in zip(all_grids, latents, strict=True) if not grid.hyper]
     stack = decoder.stack(main)
-    samples = np.empty((header.height, header.width, arch.n_channels), np.uint8)
-    low = np.array(header.sample_low, np.float64)
-    span = np.array(header.sample_high, np.float64) - low
+    samples = no_samples((plan.height, plan.width, arch.n_channels), plan.bit_depth)
+    low = np.array(entry.sample_low, np.float64)
+    span = np.array(entry.sample_high, np.float64) - low
 
-    rows = max(1, BAND_PIXELS // header.width)
+    rows = max(1, BAND_PIXELS // plan.width)
 
     def fill_band(first: int) -> None:
-        last = min(first + rows, header.height)
+        last = min(first + rows, plan.height)
         samples[first:last] = decoder.samples_rows(main[0], stack, first, last, low, span)
 
     with ThreadPoolExecutor(threads) as pool:
-        for _ in pool.map(fill_band, range(0, header.height, rows)):
+        for _ in pool.map(fill_band, range(0, plan.height, rows)):
             pass
     return samples

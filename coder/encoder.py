@@ -12,23 +12,28 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import NDArray
 
-from givre.bitstream.container import Container, pack, samples_crc
-from givre.bitstream.header import Header
+from givre.bitstream.alpha_mask import write_mask
+from givre.bitstream.container import Container, TilePayload, pack, payload_bytes, samples_crc
+from givre.bitstream.header import Alpha, Header, TileEntry
 from givre.bitstream.latents import CodedLatents, write_latents
+from givre.bitstream.metadata_sections import metadata_sections
 from givre.bitstream.parameters import QuantisedParameters, write_parameters
-from givre.coder.decoder import decode_samples, grid_predictor, reconstruct
+from givre.bitstream.sections import write_sections
+from givre.coder.decoder import TilePlan, decode_samples, grid_predictor, reconstruct
 from givre.coder.exact_backends import Backend, compiling_meanwhile, exact_kernels, make_backend
 from givre.coder.execution import resolve_threads
+from givre.coder.files.picture import AnySamples, Picture
 from givre.coder.fitting.checkpoint import Fit
 from givre.coder.fitting.context import FitContext, changed, fit_context, on_cpu
 from givre.coder.fitting.overfit import overfit_in
 from givre.coder.fitting.progress import ProgressListener
 from givre.coder.fitting.settings import FitSettings
+from givre.coder.fitting.source import Source, source_of
 from givre.coder.fitting.torch_context import torch_as_shipped
 from givre.coder.psnr import constant_error, mean_squared_error, psnr_db
 from givre.coder.quantisation.rounds import finish_fit
+from givre.coder.transparency import with_mask
 from givre.errors import CollapseError, UsageError
-from givre.models.architecture import Architecture
 from givre.models.complexity import mac_per_pixel
 from givre.models.geometry import grids
 
@@ -49,12 +54,17 @@ class EncodeReport:
         width: in pixels.
         height: in pixels.
         channels: samples a pixel.
+        bit_depth: bits a sample.
         bytes: size of the file.
         bpp: bits per pixel of the whole file.
-        psnr_db: over all 8-bit samples of the decoded file.
-        header_bytes: everything that is neither parameters nor latents.
+        psnr_db: of the decoded colours, relative to the full range of the depth; each pixel counts
+            by its opacity.
+        alpha_psnr_db: of alpha; None for a picture that is opaque.
+        header_bytes: everything that is none of what follows.
         parameter_bytes: parameter section.
         latent_bytes: latent section.
+        mask_bytes: mask section.
+        metadata_bytes: sections after the pixels.
         mac_per_pixel: multiplications a pixel to decode it.
         lmbda: weight of the rate, as asked for or as found for a target.
         complexity: named point of the decoder.
@@ -64,19 +74,23 @@ class EncodeReport:
         fit_seconds: the fit alone.
         seconds_per_step: of the fit.
         decode_seconds: the check by the real decoder.
-        loss: MSE + lambda * bpp of the file.
+        loss: MSE + lambda * bpp of the file; the MSE is spread over all pixels, seen or not.
         sha256: of the decoded samples, in hexadecimal.
     """
 
     width: int
     height: int
     channels: int
+    bit_depth: int
     bytes: int
     bpp: float
     psnr_db: float
+    alpha_psnr_db: float | None
     header_bytes: int
     parameter_bytes: int
     latent_bytes: int
+    mask_bytes: int
+    metadata_bytes: int
     mac_per_pixel: float
     lmbda: float
     complexity: str
@@ -98,8 +112,8 @@ class Encoded:
     report: EncodeReport
 
 
-def encode_samples(
-    samples: NDArray[np.uint8],
+def fit_and_write(
+    picture: Picture,
     settings: FitSettings,
     *,
     on_progress: ProgressListener | None = None,
@@ -107,10 +121,10 @@ def encode_samples(
     resume: Fit | None = None,
     on_fit: Callable[[Fit], None] | None = None,
 ) -> Encoded:
-    """Fit an image and write it.
+    """Fit a picture and write it with its metadata.
 
     Args:
-        samples: uint8 (H, W, C).
+        picture: samples, their depth and metadata.
         settings: of the fit.
         on_progress: called a few times a second while it is fitted.
         checkpoint: a file that is kept up to date meanwhile.
@@ -118,9 +132,10 @@ def encode_samples(
         on_fit: told the fit before it is written.
 
     Raises:
+        ImageError: the samples are of a kind that the codec does not take.
         GivreError: for the reasons that `overfit` and `encode_fit` name.
     """
-    context = fit_context(samples, settings)
+    context = fit_context(source_of(picture), settings, metadata_sections(picture.metadata))
     with compiling_meanwhile(context.kernels.exact):
         fit = overfit_in(
             context, settings.prior, on_progress=on_progress, checkpoint=checkpoint, resume=resume
@@ -130,13 +145,13 @@ def encode_samples(
         return encode_in(fit, changed(context, fit.settings))  # its prior may be another one
 
 
-def encode_fit(fit: Fit, samples: NDArray[np.uint8] | None = None) -> Encoded:
+def encode_fit(fit: Fit, picture: Picture | None = None) -> Encoded:
     """Finish a fit and write it as a file, after decoding it with the real decoder.
 
     Args:
         fit: the outcome of `overfit`; it need not be at its last step.
-        samples: the image that was fitted, uint8 (H, W, C); only a fit that was loaded from a
-            checkpoint needs it.
+        picture: what was fitted. A fit that was loaded from a checkpoint needs it, and the file
+            gets its metadata.
 
     Returns:
         The file and its report.
@@ -146,11 +161,12 @@ def encode_fit(fit: Fit, samples: NDArray[np.uint8] | None = None) -> Encoded:
         CheckpointError: the fit belongs to another image.
         CollapseError: see `check_collapse`.
     """
-    image = fit.samples if samples is None else samples
-    if image is None:
-        raise UsageError("a checkpoint does not hold the image, give the samples to encode")
-    fit.check_image(image)
-    return encode_in(fit, fit_context(image, fit.settings))
+    source = fit.source if picture is None else source_of(picture)
+    if source is None:
+        raise UsageError("a checkpoint does not hold the image, give the picture to encode")
+    fit.check_image(source)
+    sections = () if picture is None else metadata_sections(picture.metadata)
+    return encode_in(fit, fit_context(source, fit.settings, sections))
 
 
 @torch_as_shipped()
@@ -164,7 +180,7 @@ def encode_in(fit: Fit, context: FitContext) -> Encoded:
     context = on_cpu(context)
     finished, quantised = finish_fit(fit, context)
     encoded = write_fit(finished, context, quantised, started)
-    check_collapse(encoded.report, context.samples)
+    check_collapse(encoded.report, context.source)
     return encoded
 
 
@@ -183,48 +199,54 @@ def write_fit(
         The file and its report.
     """
     started = perf_counter() if started is None else started
-    arch, target = fit.architecture, context.target
+    arch, target, source = fit.architecture, context.target, context.source
     latents = [latent.numpy().astype(np.float64) for latent in fit.latents]
-    header = Header(
-        width=fit.width,
-        height=fit.height,
-        bit_depth=8,
-        architecture=arch,
-        sample_low=target.low,
-        sample_high=target.high,
-        parameter_bytes=0,
-        latent_bytes=0,
-        pixel_crc=0,
-        prior=quantised.prior.number,
-    )
+    unknown = TileEntry(target.low, target.high, parameter_bytes=0, latent_bytes=0, pixel_crc=0)
+    plan = TilePlan(arch, fit.width, fit.height, source.bit_depth, source.alpha, unknown)
     # All is done twice: once to write the file, and once to check it.
     exact = exact_kernels(context.kernels.exact, arch, fit.width, fit.height, passes=2)
     backend = make_backend(exact, arch, quantised.values(arch))
     parameter_section = write_parameters(arch, quantised)
-    latent_section = write_latents(coded_latents(backend, header, latents))
-    decoded = reconstruct(backend, header, latents, resolve_threads(fit.settings.threads))
-    header = replace(
-        header,
+    latent_section = write_latents(coded_latents(backend, plan, latents))
+    decoded = reconstruct(backend, plan, latents, resolve_threads(fit.settings.threads))
+    mask_section = b""
+    if source.classes is not None:
+        mask_section = write_mask(source.classes, has_between=source.alpha is Alpha.SOFT)
+        decoded = with_mask(decoded, source.classes, source.alpha, source.bit_depth)
+    entry = replace(
+        unknown,
         parameter_bytes=len(parameter_section),
         latent_bytes=len(latent_section),
+        mask_bytes=len(mask_section),
         pixel_crc=samples_crc(decoded),
     )
-    data = pack(Container(header, parameter_section, latent_section))
+    header = Header(
+        width=fit.width,
+        height=fit.height,
+        bit_depth=source.bit_depth,
+        architecture=arch,
+        tiles=(entry,),
+        alpha=source.alpha,
+        has_metadata=bool(context.sections),
+        prior=quantised.prior.number,
+    )
+    payload = TilePayload(parameter_section, latent_section, mask_section)
+    data = pack(Container(header, (payload,), sections=context.sections))
     return _verified(data, header, fit, context, exact, started)
 
 
-def check_collapse(report: EncodeReport, samples: NDArray[np.uint8]) -> None:
+def check_collapse(report: EncodeReport, source: Source) -> None:
     """Refuse a file that shows a constant image where a few bits would buy a real one.
 
     Args:
         report: of the file.
-        samples: the image it was made of, uint8 (H, W, C).
+        source: the image it was made of.
 
     Raises:
         CollapseError: the file is no better than a constant image although its lambda would allow
             more. Fits of fewer than 100 steps are only warned of.
     """
-    constant = constant_error(samples)
+    constant = constant_error(_colours(source), source.largest, source.opacity)
     worthwhile = report.lmbda * _CHEAP_BPP < 0.5 * constant
     if report.psnr_db > psnr_db(0.99 * constant) or not worthwhile:
         return
@@ -238,11 +260,11 @@ def check_collapse(report: EncodeReport, samples: NDArray[np.uint8]) -> None:
 
 
 def coded_latents(
-    backend: Backend, header: Header, latents: list[NDArray[np.float64]]
+    backend: Backend, plan: TilePlan, latents: list[NDArray[np.float64]]
 ) -> Iterator[CodedLatents]:
     """Every wave of every grid in coding order: symbols, means and scale indices."""
-    arch: Architecture = header.architecture
-    all_grids = grids(arch, header.width, header.height)
+    arch = plan.architecture
+    all_grids = grids(arch, plan.width, plan.height)
     for i in reversed(range(len(all_grids))):
         predictor = grid_predictor(backend, arch, all_grids, i, latents[i + 1 :])
         flat = latents[i].reshape(-1).astype(np.int32)
@@ -260,20 +282,28 @@ def _verified(
     decode_started = perf_counter()
     decoded = decode_samples(data, threads=fit.settings.threads, max_pixels=None, kernels=exact)
     decode_seconds = perf_counter() - decode_started
-    mse = mean_squared_error(context.samples, decoded)
+    source = context.source
+    mse = mean_squared_error(
+        _colours(source), decoded[:, :, : source.colours], source.largest, source.opacity
+    )
     settings, pixels = fit.settings, fit.width * fit.height
     bpp = 8 * len(data) / pixels
+    metadata_bytes = len(write_sections(context.sections)) if context.sections else 0
     macs: Mapping[str, float] = mac_per_pixel(header.architecture, fit.width, fit.height)
     report = EncodeReport(
         width=fit.width,
         height=fit.height,
-        channels=fit.channels,
+        channels=header.channels,
+        bit_depth=header.bit_depth,
         bytes=len(data),
         bpp=bpp,
         psnr_db=psnr_db(mse),
-        header_bytes=len(data) - header.parameter_bytes - header.latent_bytes,
+        alpha_psnr_db=_alpha_psnr_db(source, decoded),
+        header_bytes=len(data) - payload_bytes(header) - metadata_bytes,
         parameter_bytes=header.parameter_bytes,
         latent_bytes=header.latent_bytes,
+        mask_bytes=header.mask_bytes,
+        metadata_bytes=metadata_bytes,
         mac_per_pixel=macs["total"],
         lmbda=settings.lmbda,
         complexity=settings.complexity,
@@ -283,7 +313,20 @@ def _verified(
         fit_seconds=fit.seconds,
         seconds_per_step=fit.seconds / max(fit.steps, 1),
         decode_seconds=decode_seconds,
-        loss=mse + settings.lmbda * bpp,
+        loss=mse * source.seen + settings.lmbda * bpp,
         sha256=sha256(decoded.tobytes()).hexdigest(),
     )
     return Encoded(data, report)
+
+
+def _colours(source: Source) -> AnySamples:
+    """AnySamples (H, W, 1 or 3) without alpha."""
+    return source.samples[:, :, : source.colours]
+
+
+def _alpha_psnr_db(source: Source, decoded: AnySamples) -> float | None:
+    """PSNR of alpha in dB; None for a picture that is opaque."""
+    if source.opacity is None:
+        return None
+    difference = source.opacity - decoded[:, :, -1] / np.float32(source.largest)
+    return psnr_db(float(np.mean(np.square(difference, dtype=np.float64))))

@@ -61,8 +61,8 @@ class Backend(ArmBackend, Protocol):
 
     def samples_rows(
         self, finest: Array, stack: Array, first: int, last: int, low: Array, span: Array
-    ) -> NDArray[np.uint8]:
-        """Samples of some rows."""
+    ) -> NDArray[np.uint16]:
+        """Samples of some rows, of any depth."""
 
 
 def exact_kernels(name: str, arch: Architecture, width: int, height: int, passes: int = 1) -> str:

@@ -7,11 +7,37 @@ from math import inf, log10
 import numpy as np
 from numpy.typing import NDArray
 
+from givre.coder.files.picture import AnySamples
 
-def mean_squared_error(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
-    """Mean squared error of two images of 8-bit samples, relative to the full range: 0 to 1."""
-    difference = a.astype(np.float64) - b.astype(np.float64)
-    return float(np.mean(difference * difference)) / 255.0**2
+_ROWS_AT_A_TIME = 256
+
+
+def mean_squared_error(
+    a: AnySamples, b: AnySamples, largest: int = 255, opacity: NDArray[np.float32] | None = None
+) -> float:
+    """Mean squared error of two images, relative to the full range: 0 to 1.
+
+    Args:
+        a: (H, W, C) of grey or colours.
+        b: the same of the other image.
+        largest: sample that stands for the full range.
+        opacity: (H, W) in [0, 1], how much each pixel counts; None if all count alike.
+
+    Returns:
+        0 if nothing is seen.
+    """
+    total, weight = 0.0, 0.0
+    for first in range(0, len(a), _ROWS_AT_A_TIME):
+        rows = slice(first, first + _ROWS_AT_A_TIME)
+        difference = a[rows].astype(np.float64) - b[rows].astype(np.float64)
+        squares = difference * difference
+        if opacity is None:
+            total, weight = total + float(squares.sum()), weight + squares.size
+        else:
+            counts = opacity[rows].astype(np.float64)
+            total += float((squares * counts[:, :, None]).sum())
+            weight += float(counts.sum()) * a.shape[2]
+    return total / weight / largest**2 if weight else 0.0
 
 
 def psnr_db(mse: float) -> float:
@@ -19,7 +45,13 @@ def psnr_db(mse: float) -> float:
     return -10 * log10(mse) if mse > 0 else inf
 
 
-def constant_error(samples: NDArray[np.uint8]) -> float:
-    """Mean squared error of the best constant image, whose samples are the channels' means."""
-    mean = np.round(samples.mean(axis=(0, 1)))
-    return mean_squared_error(samples, np.broadcast_to(mean, samples.shape).astype(np.uint8))
+def constant_error(
+    samples: AnySamples, largest: int = 255, opacity: NDArray[np.float32] | None = None
+) -> float:
+    """Mean squared error of the best constant image; arguments are those of the function above."""
+    flat = samples.reshape(-1, samples.shape[2])
+    weights = None if opacity is None or not opacity.any() else opacity.reshape(-1)
+    mean = np.round(np.average(flat, axis=0, weights=weights))
+    constant = np.empty_like(samples)
+    constant[:] = mean
+    return mean_squared_error(samples, constant, largest, opacity)

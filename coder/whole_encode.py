@@ -6,13 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from givre.coder.encoder import Encoded, encode_samples
-from givre.coder.files.images import Samples
+from givre.coder.encoder import Encoded, fit_and_write
+from givre.coder.files.picture import Picture
 from givre.coder.fitting.checkpoint import Fit
 from givre.coder.fitting.choices import FitChoices, continued_settings, new_settings
 from givre.coder.fitting.overfit import overfit
 from givre.coder.fitting.progress import ProgressListener
 from givre.coder.fitting.settings import FitSettings
+from givre.coder.fitting.source import source_of
 from givre.coder.rate_control.goal import goal_of
 from givre.coder.rate_control.targeted_encode import encode_to_goal
 from givre.errors import UsageError
@@ -47,21 +48,21 @@ class EncodeJob:
         return continued_settings(self.choices, self.resume.settings, self.resume.steps)
 
 
-def encode_whole(samples: Samples, job: EncodeJob) -> Encoded:
+def encode_whole(picture: Picture, job: EncodeJob) -> Encoded:
     """Fit an image and write its file.
 
     Args:
-        samples: uint8 (H, W, C).
+        picture: samples, their depth and metadata.
         job: what is asked for.
 
     Raises:
-        GivreError: for the reasons that `encode_samples` names; TargetError where a
+        GivreError: for the reasons that `fit_and_write` names; TargetError where a
             target is out of reach.
     """
     goal = goal_of(job.choices)
     if goal is None:
-        return encode_samples(
-            samples,
+        return fit_and_write(
+            picture,
             job.settings(),
             on_progress=job.on_progress,
             checkpoint=job.checkpoint,
@@ -70,14 +71,14 @@ def encode_whole(samples: Samples, job: EncodeJob) -> Encoded:
         )
     if job.resume is not None or job.checkpoint is not None:
         raise UsageError("a fit with a target keeps no checkpoint and carries no fit on")
-    return encode_to_goal(samples, job.settings(), goal, on_progress=job.on_progress)
+    return encode_to_goal(picture, job.settings(), goal, on_progress=job.on_progress)
 
 
-def fit_whole(samples: Samples, job: EncodeJob) -> Fit:
+def fit_whole(picture: Picture, job: EncodeJob) -> Fit:
     """Fit an image, or carry a fit on.
 
     Args:
-        samples: uint8 (H, W, C).
+        picture: samples, their depth and metadata.
         job: what is asked for, without a target.
 
     Returns:
@@ -90,7 +91,7 @@ def fit_whole(samples: Samples, job: EncodeJob) -> Fit:
     if job.choices.has_target:
         raise UsageError("a fit without a file has no target, ask for a quality or a lambda")
     return overfit(
-        samples,
+        source_of(picture),
         job.settings(),
         on_progress=job.on_progress,
         checkpoint=job.checkpoint,

@@ -56,10 +56,10 @@ def distortion(normalised: Tensor, target: Tensor, span: Tensor) -> Tensor:
     Args:
         normalised: output of the synthesis, (B, C, H, W), not clamped.
         target: the image's normalised samples in [0, 1], (B, C, H, W).
-        span: (C,), each channel's maximum minus minimum as a part of the full sample range.
+        span: (C, 1, 1), a factor of each channel's errors before they are squared, or (C, H, W).
 
     Returns:
         Scalar; 0 dB of PSNR is a distortion of 1.
     """
-    error = (straight_through_clamp(normalised) - target) * span[:, None, None]
+    error = (straight_through_clamp(normalised) - target) * span
     return torch.mean(error.square())

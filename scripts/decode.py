@@ -7,7 +7,8 @@ from hashlib import sha256
 from pathlib import Path
 from time import perf_counter
 
-from givre.coder.files.images import encode_image, image_format
+from givre.coder.files.images import image_format
+from givre.coder.files.writing import encode_picture
 from givre.scripts import arguments, named_files, streams
 from givre.scripts.report import duration, print_json_line, say
 
@@ -45,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _decode(args: argparse.Namespace, pair: named_files.Pair) -> None:
     from givre.bitstream.container import DEFAULT_MAX_PIXELS
-    from givre.coder.decoder import decode_samples
+    from givre.coder.decoder import decode_picture
 
     source, output = pair
     # /dev/null has no suffix and - is no name: both get PNG.
@@ -53,16 +54,16 @@ def _decode(args: argparse.Namespace, pair: named_files.Pair) -> None:
     data = streams.read_input(source)
 
     started = perf_counter()
-    samples = decode_samples(
+    picture = decode_picture(
         data,
         threads=args.threads or 0,
         max_pixels=args.max_pixels or DEFAULT_MAX_PIXELS,
         kernels=args.kernels or "auto",
     )
     seconds = perf_counter() - started
-    streams.write_output(output, encode_image(samples, format_name), args.force)
+    streams.write_output(output, encode_picture(picture, format_name), args.force)
 
-    height, width, channels = samples.shape
+    height, width, channels = picture.samples.shape
     if args.json:
         print_json_line(
             {
@@ -71,10 +72,14 @@ def _decode(args: argparse.Namespace, pair: named_files.Pair) -> None:
                 "width": width,
                 "height": height,
                 "channels": channels,
+                "bit_depth": picture.bit_depth,
                 "seconds": seconds,
-                "sha256": sha256(samples.tobytes()).hexdigest(),
+                "sha256": sha256(picture.samples.tobytes()).hexdigest(),
             }
         )
     if not args.quiet:
         names = f"{streams.input_name(source)} -> {streams.output_name(output)}"
-        say(f"{names}  {width}x{height}, {channels} channels  {duration(seconds)}")
+        kind = f"{channels} channels"
+        if picture.bit_depth > 8:
+            kind += f" of {picture.bit_depth} bits"
+        say(f"{names}  {width}x{height}, {kind}  {duration(seconds)}")

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from givre.coder.files.atomic import check_output
-from givre.coder.files.images import check_coded_name, looks_like_image, read_samples
+from givre.coder.files.images import check_coded_name, looks_like_image
 from givre.coder.files.installed import check_encoding_is_installed
+from givre.coder.files.picture import Picture, stripped
+from givre.coder.files.reading import read_picture
 from givre.coder.fitting.choices import FitChoices, new_settings
 from givre.errors import GivreError, OutputError, UsageError
 from givre.scripts import arguments, named_files, streams
@@ -45,6 +47,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         metavar="FIT",
         help="write this fit of the image, after finishing or lengthening it (--steps) if needed",
     )
+    parser.add_argument(
+        "--strip", action="store_true", help="keep no metadata but the colour profile"
+    )
     arguments.add_force_argument(parser)
     arguments.add_report_arguments(parser)
     parser.set_defaults(run=run)
@@ -76,13 +81,13 @@ def _encode(args: argparse.Namespace, choices: FitChoices, pair: named_files.Pai
 
     source, output = pair
     checkpoint = _checkpoint(output, args.resume, args.force)
-    samples = read_samples(streams.read_input(source), streams.input_name(source))
+    picture = _picture(args, source)
 
     fits: list[Fit] = []  # the fit, once there is one to lose
     try:
         with progress_listener(args.quiet) as listener:
             job = EncodeJob(choices, checkpoint, load_fit(args.resume), listener, fits.append)
-            encoded = encode_whole(samples, job)
+            encoded = encode_whole(picture, job)
         streams.write_output(output, encoded.data, args.force)
     except KeyboardInterrupt as interrupt:
         if fits and checkpoint:
@@ -98,6 +103,12 @@ def _encode(args: argparse.Namespace, choices: FitChoices, pair: named_files.Pai
     _report(args, pair, encoded.report)
 
 
+def _picture(args: argparse.Namespace, source: str) -> Picture:
+    """The image of a name, with the metadata that are kept."""
+    picture = read_picture(streams.read_input(source), streams.input_name(source))
+    return stripped(picture) if args.strip else picture
+
+
 def _encode_to_goal(args: argparse.Namespace, choices: FitChoices, pair: named_files.Pair) -> None:
     """Write a file that meets a target. There is no checkpoint: lambda is not known before."""
     if args.resume is not None:
@@ -105,10 +116,10 @@ def _encode_to_goal(args: argparse.Namespace, choices: FitChoices, pair: named_f
     from givre.coder.whole_encode import EncodeJob, encode_whole
 
     source, output = pair
-    samples = read_samples(streams.read_input(source), streams.input_name(source))
+    picture = _picture(args, source)
     try:
         with progress_listener(args.quiet) as listener:
-            encoded = encode_whole(samples, EncodeJob(choices, on_progress=listener))
+            encoded = encode_whole(picture, EncodeJob(choices, on_progress=listener))
         streams.write_output(output, encoded.data, args.force)
     except KeyboardInterrupt as interrupt:
         raise KeyboardInterrupt("nothing was kept") from interrupt

@@ -6,8 +6,9 @@ import argparse
 from pathlib import Path
 
 from givre.coder.files.atomic import check_output
-from givre.coder.files.images import check_coded_name, read_samples
+from givre.coder.files.images import check_coded_name
 from givre.coder.files.installed import check_encoding_is_installed
+from givre.coder.files.reading import read_picture
 from givre.coder.fitting.choices import new_settings
 from givre.errors import UsageError
 from givre.scripts import arguments, streams
@@ -53,13 +54,13 @@ def run(args: argparse.Namespace) -> int:
         streams.check_destination(args.input, args.output, args.force, args.json)
     check_coded_name(args.output, ".fit")
     check_encoding_is_installed()
-    samples = read_samples(streams.read_input(args.input), streams.input_name(args.input))
+    picture = read_picture(streams.read_input(args.input), streams.input_name(args.input))
     resume = output if args.resume else None
     from givre.coder.whole_encode import EncodeJob, fit_whole  # loads torch
 
     try:
         with progress_listener(args.quiet) as listener:
-            fit = fit_whole(samples, EncodeJob(choices, output, load_fit(resume), listener))
+            fit = fit_whole(picture, EncodeJob(choices, output, load_fit(resume), listener))
         fit.save(output)
     except KeyboardInterrupt as interrupt:
         message = "nothing was kept"

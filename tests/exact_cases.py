@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from givre.bitstream.header import Header
+from givre.bitstream.header import Alpha, TileEntry
 from givre.bitstream.parameter_section import parameter_groups
 from givre.bitstream.parameters import QuantisedParameters
 from givre.bitstream.priors import NO_PRIOR, Prior
-from givre.coder.decoder import grid_predictor
+from givre.coder.decoder import TilePlan, grid_predictor
 from givre.models.architecture import (
     NAMED_POINTS,
     Architecture,
@@ -113,12 +113,12 @@ def _modest_values(spec: TensorSpec, rng: np.random.Generator) -> Array:
     return noise * strength.get(spec.group, 1.0) / n_inputs**0.5
 
 
-def likely_latents(backend: NumpyBackend, header: Header) -> list[Array]:
+def likely_latents(backend: NumpyBackend, plan: TilePlan) -> list[Array]:
     """Latents that cost as little as they can: each is the integer next to its mean."""
-    all_grids = grids(header.architecture, header.width, header.height)
+    all_grids = grids(plan.architecture, plan.width, plan.height)
     found: list[Array] = []
     for i in reversed(range(len(all_grids))):
-        predictor = grid_predictor(backend, header.architecture, all_grids, i, found)
+        predictor = grid_predictor(backend, plan.architecture, all_grids, i, found)
         for wave in predictor.waves():
             mean, _ = predictor.predict(*wave)
             nearest = np.clip(np.rint(mean), LATENT_MIN, LATENT_MAX)
@@ -143,15 +143,23 @@ def extreme_latents(arch: Architecture, width: int, height: int, seed: int) -> l
     ]
 
 
-def header_for(arch: Architecture, width: int, height: int) -> Header:
-    return Header(
-        width=width,
-        height=height,
-        bit_depth=8,
-        architecture=arch,
-        sample_low=(3,) * arch.n_channels,
-        sample_high=(250,) * arch.n_channels,
-        parameter_bytes=0,
-        latent_bytes=0,
-        pixel_crc=0,
-    )
+def plan_for(
+    arch: Architecture,
+    width: int,
+    height: int,
+    samples: tuple[tuple[int, ...], tuple[int, ...]] | None = None,
+    bit_depth: int = 8,
+) -> TilePlan:
+    """A picture of one piece with this architecture.
+
+    Args:
+        arch: of the decoder.
+        width: in pixels.
+        height: in pixels.
+        samples: lows and highs of the channels; by default 3 and 250.
+        bit_depth: bits a sample.
+    """
+    low, high = samples or ((3,) * arch.n_channels, (250,) * arch.n_channels)
+    entry = TileEntry(low, high, parameter_bytes=0, latent_bytes=0, pixel_crc=0)
+    alpha = Alpha.NONE if arch.n_channels % 2 else Alpha.SOFT
+    return TilePlan(arch, width, height, bit_depth, alpha, entry)

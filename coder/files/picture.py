@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 import numpy as np
@@ -33,6 +33,12 @@ class Picture:
     samples: AnySamples
     bit_depth: int = 8
     metadata: Metadata = field(default_factory=Metadata)
+
+
+def stripped(picture: Picture) -> Picture:
+    """A picture without metadata, but for what its colours are: the profile and the colour code."""
+    kept = Metadata(icc=picture.metadata.icc, cicp=picture.metadata.cicp)
+    return replace(picture, metadata=kept)
 
 
 def check_size(width: int, height: int, name: str) -> None:

@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
-from hashlib import sha256
 from pathlib import Path
 
-import numpy as np
 import safetensors
 import safetensors.torch
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from givre.bitstream.priors import Prior
 from givre.coder.files.atomic import atomic_write_bytes
 from givre.coder.fitting.prior_choice import prior_for
 from givre.coder.fitting.settings import FitSettings, architecture_for
+from givre.coder.fitting.source import Source
 from givre.errors import CheckpointError, GivreError
 from givre.models.architecture import Architecture, tensor_specs
 from givre.models.geometry import LATENT_MAX, LATENT_MIN, grids
 
-_FORMAT = "givre-fit-2"
+_FORMAT = "givre-fit-3"
 
 
 @dataclass(frozen=True)
@@ -33,8 +31,8 @@ class Fit:
         settings: what was asked for.
         width: of the image, in pixels.
         height: of the image, in pixels.
-        digest: SHA-256 of the image's samples, in hexadecimal.
-        channels: samples a pixel.
+        digest: of the image, see `Source.digest`.
+        channels: outputs of the synthesis.
         parameters: float32 tensors by name, `architecture.tensor_specs`.
         latents: int8 grids (H_i, W_i), in the order of `geometry.grids`.
         bpp: estimate of the rate of the latents alone, bits per pixel.
@@ -42,8 +40,8 @@ class Fit:
         steps: steps done.
         seconds: time they took.
         state: tensors from which the fit can be continued; empty if it cannot.
-        samples: the image itself, uint8 (H, W, C), when the fit was made in this process; a
-            checkpoint does not hold it.
+        source: the image itself, when the fit was made in this process; a checkpoint does not hold
+            it.
     """
 
     settings: FitSettings
@@ -58,7 +56,7 @@ class Fit:
     steps: int
     seconds: float
     state: dict[str, Tensor] = field(default_factory=dict, repr=False)
-    samples: NDArray[np.uint8] | None = field(default=None, repr=False, compare=False)
+    source: Source | None = field(default=None, repr=False, compare=False)
 
     @property
     def psnr(self) -> float:
@@ -117,15 +115,10 @@ class Fit:
             raise CheckpointError(message) from error
         return fit
 
-    def check_image(self, samples: NDArray[np.uint8]) -> None:
-        """Raise CheckpointError unless `samples` is the image that was fitted."""
-        if image_digest(samples) != self.digest:
+    def check_image(self, source: Source) -> None:
+        """Raise CheckpointError unless `source` is the image that was fitted."""
+        if source.digest != self.digest:
             raise CheckpointError("the checkpoint belongs to another image; give that image")
-
-
-def image_digest(samples: NDArray[np.uint8]) -> str:
-    """SHA-256 of shape and samples, in hexadecimal."""
-    return sha256(f"{samples.shape}".encode() + samples.tobytes()).hexdigest()
 
 
 def _from_checkpoint(header: dict[str, object], tensors: dict[str, Tensor]) -> Fit:

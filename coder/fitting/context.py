@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from givre.bitstream.priors import Prior
+from givre.bitstream.sections import Section
 from givre.coder.execution import resolve_threads
 from givre.coder.fitting.fit_kernels import FitKernels, choose_kernels
 from givre.coder.fitting.normalisation import Target, make_target
 from givre.coder.fitting.prior_choice import prior_for
 from givre.coder.fitting.screen_content import comparable_lmbda
 from givre.coder.fitting.settings import FitSettings, architecture_for
+from givre.coder.fitting.source import Source
 from givre.errors import UsageError
 from givre.models.architecture import Architecture
 
@@ -24,59 +24,63 @@ class FitContext:
     """An image and what it is fitted with.
 
     Attributes:
-        samples: the image, uint8 (H, W, C).
+        source: the image.
         target: the same as a fit wants it, on the device of the fit.
         settings: what was asked for; `settings.prior` is the number of `prior`.
         architecture: of the decoder.
         prior: what the decoder starts from and is coded against.
         kernels: what computes.
+        sections: what follows the pixels in the file.
     """
 
-    samples: NDArray[np.uint8]
+    source: Source
     target: Target
     settings: FitSettings
     architecture: Architecture
     prior: Prior
     kernels: FitKernels
+    sections: tuple[Section, ...] = ()
 
     @property
     def pixels(self) -> int:
         """Pixels of the image."""
-        height, width, _ = self.samples.shape
-        return int(height * width)
+        width, height = self.size
+        return width * height
 
     @property
     def size(self) -> tuple[int, int]:
         """Width and height of the image, in pixels."""
-        return self.samples.shape[1], self.samples.shape[0]
+        return self.source.samples.shape[1], self.source.samples.shape[0]
 
 
-def fit_context(samples: NDArray[np.uint8], settings: FitSettings) -> FitContext:
+def fit_context(
+    source: Source, settings: FitSettings, sections: tuple[Section, ...] = ()
+) -> FitContext:
     """The context of a fit from the prior asked for, or else from the one nearest in lambda.
 
     Args:
-        samples: uint8 (H, W, C), 1 to 4 channels.
+        source: the image.
         settings: what was asked for.
+        sections: what follows the pixels in the file.
 
     Raises:
-        ImageError: the samples are of a kind that the codec does not take.
         UsageError: the device, the prior or the kernels do not exist, or the kernels do not run on
             the device.
     """
-    target = make_target(samples).to(_device(settings.device))
+    target = make_target(source).to(_device(settings.device))
     device, threads = target.normalised.device, resolve_threads(settings.threads)
     kernels = choose_kernels(settings.kernels, device, threads)
-    height, width, channels = samples.shape
+    height, width, channels = source.samples.shape
     arch = architecture_for(settings, width, height, channels)
-    prior = _prior(samples, settings, arch)
+    prior = _prior(source, settings, arch)
     # A later version may choose another one; this fit is coded against this one for good.
     settings = replace(settings, prior=prior.number)
-    return FitContext(samples, target, settings, arch, prior, kernels)
+    return FitContext(source, target, settings, arch, prior, kernels, sections)
 
 
 def changed(context: FitContext, settings: FitSettings) -> FitContext:
     """The same with another lambda or another prior; None asks for the nearest one again."""
-    prior = _prior(context.samples, settings, context.architecture)
+    prior = _prior(context.source, settings, context.architecture)
     settings = replace(settings, prior=prior.number)
     return replace(context, settings=settings, prior=prior)
 
@@ -90,9 +94,10 @@ def on_cpu(context: FitContext) -> FitContext:
     return replace(context, target=context.target.to(cpu), kernels=kernels)
 
 
-def _prior(samples: NDArray[np.uint8], settings: FitSettings, arch: Architecture) -> Prior:
-    like = replace(settings, lmbda=comparable_lmbda(samples, settings.lmbda))
-    return prior_for(like, arch, samples.shape[0] * samples.shape[1])
+def _prior(source: Source, settings: FitSettings, arch: Architecture) -> Prior:
+    height, width, _ = source.samples.shape
+    like = replace(settings, lmbda=comparable_lmbda(source, settings.lmbda))
+    return prior_for(like, arch, height * width)
 
 
 def _device(name: str) -> torch.device:

@@ -134,7 +134,7 @@ class FitKernels(IntegerRounding, Protocol):
             model: its synthesis is used.
             dense: (1, L, H, W).
             target: normalised samples (1, C, H, W).
-            span: (C,), of the channels.
+            span: (C, 1, 1) or (C, H, W), factors of errors before they are squared.
         """
         ...
 
@@ -171,7 +171,7 @@ class FitKernels(IntegerRounding, Protocol):
             model: the networks.
             latents: (H_i, W_i), integers in float tensors.
             target: normalised samples (1, C, H, W).
-            span: (C,), of the channels.
+            span: (C, 1, 1) or (C, H, W), factors of errors before they are squared.
             coarsest: level of the coarsest grid to move.
 
         Raises:

@@ -6,12 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from givre.errors import ImageError
-
-FULL_RANGE = 255
+from givre.coder.fitting.source import Source
 
 
 @dataclass(frozen=True)
@@ -19,10 +16,12 @@ class Target:
     """An image as the loss sees it.
 
     Attributes:
-        low: smallest sample of each channel, 0 to 255.
+        low: smallest sample of each channel, 0 to 2^depth - 1.
         high: largest sample of each channel.
         normalised: (1, C, H, W) float32 in [0, 1]; a constant channel is 0.
-        span: (C,) float32, (high - low) / 255.
+        span: float32, factors of errors before they are squared: (C, 1, 1), (high - low) relative
+            to the full range, or (C, H, W) where pixels count differently. The mean of the squares
+            is then the error of what is seen, spread over all samples of the colours.
         mean: (C,) float32, mean of `normalised`.
     """
 
@@ -38,25 +37,41 @@ class Target:
         return Target(self.low, self.high, *moved)
 
 
-def make_target(samples: NDArray[np.uint8]) -> Target:
-    """Normalise samples (H, W, C) of type uint8; ImageError for any other kind of array."""
-    check_samples(samples)
-    planes = np.ascontiguousarray(np.moveaxis(samples, 2, 0), np.float32)
-    low, high = planes.min(axis=(1, 2)), planes.max(axis=(1, 2))
-    scale = np.where(high > low, high - low, 1)
-    normalised = (planes - low[:, None, None]) / scale[:, None, None]
+def make_target(source: Source) -> Target:
+    """Normalise the samples of a source. What is never seen takes no part in a channel's range."""
+    planes = np.ascontiguousarray(np.moveaxis(source.samples, 2, 0), np.float32)
+    factors = source.factors
+    weights = None if factors is None else np.moveaxis(factors, 2, 0)
+    low, high = _ranges(planes, weights)
+    scale = np.where(high > low, high - low, 1)[:, None, None]
+    normalised = (planes - low[:, None, None]) / scale
+    span = ((high - low) / source.largest)[:, None, None]
+    if weights is None:
+        mean = normalised.mean(axis=(1, 2))
+    else:
+        # Hidden samples may be anything; the mean colour of what is seen disturbs no filter.
+        total = np.maximum(weights.sum(axis=(1, 2)), 1e-6)
+        mean = (normalised * weights).sum(axis=(1, 2)) / total
+        normalised = np.where(weights > 0, normalised, mean[:, None, None]).clip(0, 1)
+        span = span * np.sqrt(weights * (len(planes) / source.colours))
     return Target(
         low=tuple(int(v) for v in low),
         high=tuple(int(v) for v in high),
-        normalised=torch.from_numpy(normalised)[None],
-        span=torch.from_numpy((high - low) / FULL_RANGE),
-        mean=torch.from_numpy(normalised.mean(axis=(1, 2))),
+        normalised=torch.from_numpy(np.ascontiguousarray(normalised, np.float32))[None],
+        span=torch.from_numpy(np.ascontiguousarray(span, np.float32)),
+        mean=torch.from_numpy(mean.astype(np.float32)),
     )
 
 
-def check_samples(samples: NDArray[np.uint8]) -> None:
-    """Raise ImageError unless `samples` is uint8 (H, W, C) with 1 to 4 channels and no side 0."""
-    if samples.dtype != np.uint8:
-        raise ImageError(f"samples are of type {samples.dtype}, they must be uint8")
-    if samples.ndim != 3 or not 1 <= samples.shape[2] <= 4 or 0 in samples.shape:
-        raise ImageError(f"samples have shape {samples.shape}, it must be (H, W, 1 to 4)")
+def _ranges(
+    planes: np.ndarray[tuple[int, ...], np.dtype[np.float32]],
+    weights: np.ndarray[tuple[int, ...], np.dtype[np.float32]] | None,
+) -> tuple[np.ndarray[tuple[int], np.dtype[np.float32]], ...]:
+    """Smallest and largest sample (C,) of each channel among those that count."""
+    if weights is None:
+        return planes.min(axis=(1, 2)), planes.max(axis=(1, 2))
+    counted = weights > 0
+    low = np.where(counted, planes, np.inf).min(axis=(1, 2))
+    high = np.where(counted, planes, -np.inf).max(axis=(1, 2))
+    nothing = ~np.isfinite(low)
+    return np.where(nothing, 0, low), np.where(nothing, 0, high)

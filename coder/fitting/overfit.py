@@ -8,17 +8,16 @@ from math import isfinite
 from pathlib import Path
 from time import perf_counter
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from givre.coder.fitting.checkpoint import Fit, image_digest
+from givre.coder.fitting.checkpoint import Fit
 from givre.coder.fitting.context import FitContext, fit_context
 from givre.coder.fitting.evaluation import Evaluation
 from givre.coder.fitting.progress import CompilingTeller, ProgressListener, ProgressTeller
 from givre.coder.fitting.schedule import Recipe, plan_step
 from givre.coder.fitting.settings import FitSettings
+from givre.coder.fitting.source import Source
 from givre.coder.fitting.starting_point import choose_start
 from givre.coder.fitting.torch_context import torch_as_shipped, torch_threads
 from givre.coder.fitting.trainer import Trainer
@@ -40,7 +39,7 @@ class _Best:
 
 
 def overfit(
-    samples: NDArray[np.uint8],
+    source: Source,
     settings: FitSettings,
     *,
     recipe: Recipe = Recipe(),  # noqa: B008 (frozen)
@@ -51,7 +50,7 @@ def overfit(
     """Fit a decoder and its latents to an image.
 
     Args:
-        samples: uint8 (H, W, C), 1 to 4 channels.
+        source: the image.
         settings: lambda, length, complexity, seed, threads, device.
         recipe: constants of the schedule.
         on_progress: called a few times a second.
@@ -64,11 +63,10 @@ def overfit(
         The best model seen with rounded latents.
 
     Raises:
-        ImageError: the samples are of a kind that the codec does not take.
         CheckpointError: `resume` belongs to another image, or cannot be continued.
         UsageError: the device does not exist, or the kernels do not run on it.
     """
-    context = fit_context(samples, settings)
+    context = fit_context(source, settings)
     return overfit_in(
         context,
         settings.prior,
@@ -106,7 +104,7 @@ def overfit_in(
         CheckpointError: `resume` belongs to another image, or cannot be continued.
     """
     if resume is not None:
-        resume.check_image(context.samples)
+        resume.check_image(context.source)
         if resume.steps >= context.settings.steps:
             # Which prior would be chosen matters to a fit that goes on.
             prior = resume.settings.prior if asked is None else context.settings.prior
@@ -139,7 +137,7 @@ class _Run:
         self, context: FitContext, recipe: Recipe, on_progress: ProgressListener | None
     ) -> None:
         self._context, self._recipe = context, recipe
-        self._settings, self._samples = context.settings, context.samples
+        self._settings, self._source = context.settings, context.source
         self._trainer = Trainer(context, recipe)
         self._best: _Best | None = None
         self._teller = ProgressTeller(on_progress)
@@ -155,7 +153,7 @@ class _Run:
             raise CheckpointError(f"the checkpoint's state is damaged ({error})") from error
         self._teller = ProgressTeller(self._teller.listener, fit.steps, fit.seconds)
         self.step = fit.steps
-        mse = 10 ** (-fit.psnr_db / 10)
+        mse = 10 ** (-fit.psnr_db / 10) * self._source.seen
         evaluation = Evaluation(mse + self._settings.lmbda * fit.bpp, fit.bpp, mse)
         latents = [latent.to(torch.float32) for latent in fit.latents]
         self._best = _Best(evaluation, fit.parameters, latents)
@@ -172,7 +170,7 @@ class _Run:
                 self._validate()
             assert self._best is not None  # validated after the first step
             best = self._best.evaluation
-            self._teller.tell(self.step, steps, best.bpp, best.mse)
+            self._teller.tell(self.step, steps, best.bpp, best.mse / self._source.seen)
             if checkpoint and perf_counter() - saved > _CHECKPOINT_SECONDS:
                 self.outcome().save(checkpoint)
                 saved = perf_counter()
@@ -182,21 +180,21 @@ class _Run:
             self._validate()
         best = self._best
         assert best is not None  # a first validation always yields one
-        height, width, channels = self._samples.shape
+        height, width, channels = self._source.samples.shape
         return Fit(
             settings=self._settings,
             width=width,
             height=height,
             channels=channels,
-            digest=image_digest(self._samples),
+            digest=self._source.digest,
             parameters={name: p.cpu() for name, p in best.parameters.items()},
             latents=[latent.to("cpu", torch.int8) for latent in best.latents],
             bpp=best.evaluation.bpp,
-            psnr_db=psnr_db(best.evaluation.mse),
+            psnr_db=psnr_db(best.evaluation.mse / self._source.seen),
             steps=self.step,
             seconds=self._teller.seconds(),
             state=self._trainer.state_tensors(),
-            samples=self._samples,
+            source=self._source,
         )
 
     def _validate(self) -> None:

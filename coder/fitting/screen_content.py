@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
+from givre.coder.fitting.source import Source
 
 REPEATING = 0.75
 """Part of the pixels that equal their left neighbour, from which on an image is no photograph.
@@ -17,20 +16,25 @@ BUSIEST = 1e-3
 """But not at a smaller one than this: what was learned from photographs there does not help."""
 
 
-def comparable_lmbda(samples: NDArray[np.uint8], lmbda: float) -> float:
-    """The lambda at which photographs are fitted about as these samples are at theirs.
+def comparable_lmbda(source: Source, lmbda: float) -> float:
+    """The lambda at which photographs are fitted about as this image is at its own.
 
     Args:
-        samples: uint8 (H, W, C).
+        source: the image.
         lmbda: weight of the rate.
     """
-    if _repeats(samples) <= REPEATING:
+    if _repeats(source) <= REPEATING:
         return lmbda
     return min(lmbda, max(lmbda / BUSIER, BUSIEST))
 
 
-def _repeats(samples: NDArray[np.uint8]) -> float:
-    """Part of the pixels that are as their left neighbours; 0 for an image of one column."""
+def _repeats(source: Source) -> float:
+    """Part of the pixels seen that are as their left neighbours; 0 for an image of one column."""
+    samples = source.samples
     if samples.shape[1] < 2:
         return 0.0
-    return float((samples[:, 1:] == samples[:, :-1]).all(axis=2).mean())
+    repeats = (samples[:, 1:] == samples[:, :-1]).all(axis=2)
+    if source.opacity is None:
+        return float(repeats.mean())
+    seen = source.opacity[:, 1:]
+    return float((repeats * seen).sum() / max(float(seen.sum()), 1.0))

@@ -21,6 +21,7 @@ from givre.coder.fitting.prior_choice import (
 )
 from givre.coder.fitting.schedule import gain_for_lmbda
 from givre.coder.fitting.screen_content import comparable_lmbda
+from givre.coder.transparency import has_alpha
 from givre.models.architecture import architecture_name
 from givre.models.codec_model import CodecModel
 from givre.models.latents import hard_latents
@@ -58,7 +59,7 @@ def choose_start(context: FitContext, asked: int | None) -> FitContext:
     if asked is not None or context.pixels > FEW_PIXELS:
         return context
     settings = context.settings
-    if comparable_lmbda(context.samples, settings.lmbda) != settings.lmbda:
+    if comparable_lmbda(context.source, settings.lmbda) != settings.lmbda:
         return context  # unlike photographs, for which the priors are ordered
     arch, first = context.architecture, prior_for_any_size(settings.prior or 0)
     if coarser_prior(arch, first) is None:
@@ -99,6 +100,9 @@ def start_networks(
             chosen = ups_init is not None and name.startswith("upsampling.")
             if name in prior.integers and not chosen:
                 parameter.copy_(torch.from_numpy(values[name]))
+        if prior.number and has_alpha(model.arch.n_channels):
+            # No prior knows how transparent a picture is.
+            dict(model.named_parameters())["synthesis.output.bias"][-1] = target.mean[-1].cpu()
 
 
 def start_latents(model: CodecModel, target: Target, prior: Prior) -> list[Tensor]:
@@ -107,7 +111,9 @@ def start_latents(model: CodecModel, target: Target, prior: Prior) -> list[Tenso
     They are an analysis of the image where a prior fixes what latents mean, else zero.
     """
     point = architecture_name(model.arch)
-    if prior.number and point is not None and model.arch.n_channels == _COLOURS:
-        return analyse(load_analysis(point, prior.number), target.normalised, model.grids)
+    if prior.number and point is not None:
+        channels = model.arch.n_channels - has_alpha(model.arch.n_channels)
+        colours = target.normalised[:, :channels].expand(-1, _COLOURS, -1, -1)
+        return analyse(load_analysis(point, prior.number), colours, model.grids)
     device = target.normalised.device
     return [torch.zeros(grid.height, grid.width, device=device) for grid in model.grids]

@@ -7,10 +7,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from givre.bitstream.container import payload_bytes, unpack
 from givre.bitstream.header import Header
 from givre.bitstream.latent_cost import latent_bits
-from givre.coder.decoder import decode_file
+from givre.bitstream.tiling import Rectangle
+from givre.coder.decoder import decode_tile
+from givre.coder.execution import check_kernels, check_threads, resolve_threads
+from givre.coder.files.picture import AnySamples
 from givre.coder.inspection.learned_filters import InspectedStage, inspect_stages
+from givre.errors import UnsupportedError
 from givre.models.architecture import architecture_name
 from givre.models.exact.numpy_backend import NumpyBackend
 from givre.models.exact.whole_grid import grid_model, upsampled_stack
@@ -51,7 +56,7 @@ class Inspection:
         grids: every latent grid with its bits, fine to coarse (`models.geometry.grids`).
         stages: every upsampling stage with its filters, coarse to fine.
         stack: the main grids after upsampling, which the synthesis sees, float64 (L, H, W).
-        samples: the decoded picture, uint8 (H, W, C).
+        samples: the decoded picture, uint8 or uint16 (H, W, C).
     """
 
     header: Header
@@ -59,7 +64,7 @@ class Inspection:
     grids: tuple[InspectedGrid, ...]
     stages: tuple[InspectedStage, ...]
     stack: NDArray[np.float64]
-    samples: NDArray[np.uint8]
+    samples: AnySamples
 
     @property
     def latent_bits(self) -> float:
@@ -92,10 +97,10 @@ class Inspection:
         return {
             "width": header.width,
             "height": header.height,
-            "channels": header.architecture.n_channels,
+            "channels": header.channels,
             "complexity": architecture_name(header.architecture) or "custom",
             "bytes": self.file_bytes,
-            "header_bytes": self.file_bytes - header.parameter_bytes - header.latent_bytes,
+            "header_bytes": self.file_bytes - payload_bytes(header),
             "parameter_bytes": header.parameter_bytes,
             "latent_bytes": header.latent_bytes,
             "latent_bits": total,
@@ -135,10 +140,20 @@ def inspect_file(
 
     Raises:
         BitstreamError: the bytes are not a file that this version can decode.
+        UnsupportedError: the picture has tiles; each of them would be an inspection of its own.
         UsageError: `threads` is out of range, or `kernels` unknown or not installed.
     """
-    decoded = decode_file(data, threads=threads, max_pixels=max_pixels, kernels=kernels)
-    header, arch, latents = decoded.header, decoded.header.architecture, decoded.latents
+    check_threads(threads)
+    check_kernels(kernels)
+    container = unpack(data, max_pixels)
+    header, arch = container.header, container.header.architecture
+    if header.tiling is not None:
+        raise UnsupportedError(
+            f"the picture has {len(header.tiles)} tiles, only pictures of one piece are inspected"
+        )
+    whole = Rectangle(0, 0, header.width, header.height)
+    decoded = decode_tile(container, 0, whole, resolve_threads(threads), kernels)
+    latents = decoded.latents
     # Whole grids at once: NumPy is as fast as anything here.
     decoder = NumpyBackend(arch, decoded.parameters)
     found = []

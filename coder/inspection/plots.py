@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from givre.coder.files.atomic import atomic_write_bytes, check_output
+from givre.coder.files.picture import AnySamples
 from givre.coder.inspection.inspection import InspectedGrid, Inspection
 from givre.coder.inspection.learned_filters import (
     InspectedStage,
@@ -147,7 +148,7 @@ def latents_figure(inspection: Inspection) -> Figure:
     top, bottom = parts
 
     picture, bit_map, bars = top.subplots(1, 3)
-    _show_samples(picture, inspection.samples)
+    _show_samples(picture, inspection.samples, (1 << inspection.header.bit_depth) - 1)
     picture.set_title(f"Decoded picture, {header.width} x {header.height}", fontsize=10)
     _show_bits(bit_map, inspection.bits_per_pixel)
     _draw_bars(bars, inspection)
@@ -222,8 +223,8 @@ def _draw_gain(axis: Axes, kernel: Array) -> None:
     _tidy(axis)
 
 
-def _show_samples(axis: Axes, samples: NDArray[np.uint8]) -> None:
-    values = reduced(samples.astype(np.float64)) / 255
+def _show_samples(axis: Axes, samples: AnySamples, largest: int) -> None:
+    values = reduced(samples.astype(np.float64)) / largest
     if samples.shape[2] <= 2:
         grey = values[:, :, :1]
         values = np.concatenate([grey, grey, grey, values[:, :, 1:]], axis=2)

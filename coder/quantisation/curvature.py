@@ -109,6 +109,7 @@ def distortion_curvature(
         (P, P), float64, symmetric, of the error over samples in [0, 1].
     """
     picked = _pick(target.normalised[0, 0].numel(), MAX_PIXELS, generator)
+    factors = _factors(target.span, picked, target.normalised.shape[2:])
     half = model.arch.n_residual
     weights = _tensors(model, [name for name in names if name.startswith("synthesis.")])
 
@@ -135,9 +136,14 @@ def distortion_curvature(
         part = slice(start, start + _CHUNK)
         _, found = _differentiate(synthesise, weights, windows[part])
         found |= {name: columns[part] for name, columns in by_filters.items()}
-        rows = (_joined(found, names) * target.span[:, None]).flatten(0, 1)
+        rows = (_joined(found, names) * factors[part]).flatten(0, 1)
         total = total + _gram(rows)
     return total * (2 / (len(picked) * len(target.span)))
+
+
+def _factors(span: Tensor, picked: Tensor, shape: Sequence[int]) -> Tensor:
+    """Factors of errors, (C, 1, 1) or (C, H, W), at some pixels of a picture: (n, C, 1)."""
+    return span.expand(-1, *shape).flatten(1)[:, picked].t()[:, :, None]
 
 
 def laplace_information(mean: Tensor, log_scale: Tensor) -> Tensor:

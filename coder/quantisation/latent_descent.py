@@ -119,7 +119,7 @@ class _Guess:
         self._slopes = self._slopes_towards(target.normalised)
         picture = moves.normalised().clamp(0, 1)
         squares = [torch.zeros_like(slope) for slope in self._slopes]
-        span = self._span[:, None, None]
+        span = self._span
         for _ in range(probes):
             # Against a target that is off by random signs, the slope is twice a random
             # combination of the samples' slopes; its square is on average four times the sum of

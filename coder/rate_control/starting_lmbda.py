@@ -25,10 +25,10 @@ def starting_lmbda(context: FitContext, asked: int | None, goal: Goal) -> float:
         asked: number of the prior that was asked for, None where it may be chosen.
         goal: what the file shall meet.
     """
-    samples, pixels = context.samples, context.pixels
+    source, pixels = context.source, context.pixels
     probes: list[Probe] = []
     tried: set[int] = set()
-    if samples.shape[2] == 3 and asked != 0:
+    if asked != 0:
         for lmbda in PRIOR_LMBDAS.values():
             there = changed(context, replace(context.settings, lmbda=lmbda, prior=asked))
             number = there.prior.number
@@ -36,11 +36,10 @@ def starting_lmbda(context: FitContext, asked: int | None, goal: Goal) -> float:
                 continue
             tried.add(number)
             found = starting_evaluation(there)
-            excess = goal.excess(
-                found.bpp * pixels, other_bits(goal, there), psnr_db(found.mse), pixels
-            )
+            quality = psnr_db(found.mse / source.seen)
+            excess = goal.excess(found.bpp * pixels, other_bits(goal, there), quality, pixels)
             # Fits from this prior end as photographs do at its own lambda.
-            suited = learned_at(number) * lmbda / comparable_lmbda(samples, lmbda)
+            suited = learned_at(number) * lmbda / comparable_lmbda(source, lmbda)
             probes.append(Probe(suited, excess, found.bpp))
     bpp = 8 * goal.value / pixels if goal.kind == "size" else goal.value
     return first_lmbda(goal, probes, bpp)

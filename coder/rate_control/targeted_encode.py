@@ -12,20 +12,21 @@ import logging
 from dataclasses import dataclass, replace
 from math import isfinite, log, sqrt
 
-import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
+from givre.bitstream.metadata_sections import metadata_sections
 from givre.bitstream.parameters import QuantisedParameters
 from givre.coder.encoder import Encoded, check_collapse, write_fit
 from givre.coder.exact_backends import compiling_meanwhile
-from givre.coder.fitting.checkpoint import Fit, image_digest
+from givre.coder.files.picture import Picture
+from givre.coder.fitting.checkpoint import Fit
 from givre.coder.fitting.context import FitContext, changed, fit_context, on_cpu
 from givre.coder.fitting.evaluation import Evaluation
 from givre.coder.fitting.overfit import prepare_kernels
 from givre.coder.fitting.progress import ProgressListener, ProgressTeller
 from givre.coder.fitting.schedule import Recipe, plan_step
 from givre.coder.fitting.settings import FitSettings
+from givre.coder.fitting.source import source_of
 from givre.coder.fitting.starting_point import choose_start
 from givre.coder.fitting.torch_context import torch_as_shipped, torch_threads
 from givre.coder.fitting.trainer import Trainer
@@ -84,7 +85,7 @@ class _Offsets:
 
 @torch_as_shipped()
 def encode_to_goal(
-    samples: NDArray[np.uint8],
+    picture: Picture,
     settings: FitSettings,
     goal: Goal,
     *,
@@ -94,7 +95,7 @@ def encode_to_goal(
     """Fit an image so that its file meets a goal.
 
     Args:
-        samples: uint8 (H, W, C), 1 to 4 channels.
+        picture: samples, their depth and metadata.
         settings: everything but lambda, which is found.
         goal: what the file shall meet; see `Goal.admits`.
         recipe: constants of the schedule.
@@ -111,7 +112,7 @@ def encode_to_goal(
         CollapseError: the fit diverged, or the file for a rate or a size is no better than a
             constant image although its lambda would allow more.
     """
-    context, asked = fit_context(samples, settings), settings.prior
+    context, asked = _context(picture, settings), settings.prior
     with torch_threads(context.kernels.torch_threads), compiling_meanwhile(context.kernels.exact):
         prepare_kernels(context, on_progress)
         lmbda = starting_lmbda(context, asked, goal)
@@ -124,13 +125,17 @@ def encode_to_goal(
             found = pursuit.go()
             if found is not None:
                 if not goal.is_quality:  # a PSNR that was asked for is right, however low
-                    check_collapse(found.report, samples)
+                    check_collapse(found.report, context.source)
                 return found
             # The image is unlike photographs, and its networks were fitted for another rate.
             before, lmbda = lmbda, pursuit.between()
             if abs(log(lmbda / before)) < _ANOTHER_START:
                 break
         raise TargetError(out_of_reach(goal, settings.steps, earlier))
+
+
+def _context(picture: Picture, settings: FitSettings) -> FitContext:
+    return fit_context(source_of(picture), settings, metadata_sections(picture.metadata))
 
 
 class _Pursuit:
@@ -207,7 +212,8 @@ class _Pursuit:
             self._done += 1
             if self._latest is not None:
                 done, planned = (self._earlier_steps + n for n in (self._done, self._planned))
-                self._teller.tell(done, planned, self._latest.bpp, self._latest.mse)
+                mse = self._latest.mse / self._context.source.seen
+                self._teller.tell(done, planned, self._latest.bpp, mse)
 
     def _steer(self, step: int) -> None:
         found = self._evaluate()
@@ -219,7 +225,7 @@ class _Pursuit:
         self._trainer.lmbda = self._steering.next(before, self._excess(found), share, found.bpp)
         _log.debug(
             "step %d: %.4f bpp of latents, %.2f dB: lambda %.6f -> %.6f",
-            *(step, found.bpp, psnr_db(found.mse), before, self._trainer.lmbda),
+            *(step, found.bpp, self._quality(found), before, self._trainer.lmbda),
         )
 
     def _quantise(self, networks: dict[str, Tensor]) -> QuantisedParameters:
@@ -238,7 +244,7 @@ class _Pursuit:
         report = replace(encoded.report, seconds=self._teller.seconds())
         self._found.append(replace(encoded, report=report))
         self._offsets = _Offsets(
-            8 * report.bytes - found.bpp * self._pixels, report.psnr_db - psnr_db(found.mse)
+            8 * report.bytes - found.bpp * self._pixels, report.psnr_db - self._quality(found)
         )
         _log.info(
             "lambda %.6f: %d bytes, %.4f bpp, %.3f dB",
@@ -247,18 +253,18 @@ class _Pursuit:
         return self._excess(found)
 
     def _fit(self, networks: dict[str, Tensor], found: Evaluation) -> Fit:
-        samples = self._context.samples
-        height, width, channels = samples.shape
+        source = self._context.source
+        height, width, channels = source.samples.shape
         return Fit(
             settings=replace(self._context.settings, lmbda=self._trainer.lmbda),
             width=width,
             height=height,
             channels=channels,
-            digest=image_digest(samples),
+            digest=source.digest,
             parameters={name: p.cpu() for name, p in networks.items()},
             latents=self._trainer.symbols(),
             bpp=found.bpp,
-            psnr_db=psnr_db(found.mse),
+            psnr_db=self._quality(found),
             steps=self._earlier_steps + self._done,
             seconds=self._teller.seconds(),
         )
@@ -270,8 +276,12 @@ class _Pursuit:
             raise CollapseError("the fit diverged; try another seed, or lop instead of hop")
         return self._latest
 
+    def _quality(self, found: Evaluation) -> float:
+        """PSNR in dB of what is seen."""
+        return psnr_db(found.mse / self._context.source.seen)
+
     def _excess(self, found: Evaluation) -> float:
-        quality = psnr_db(found.mse) + self._offsets.psnr_db
+        quality = self._quality(found) + self._offsets.psnr_db
         bits = found.bpp * self._pixels
         return self._goal.excess(bits, self._offsets.bits, quality, self._pixels)
 

@@ -267,8 +267,9 @@ def _code(function: Callable[..., object]) -> CodeType:
 
 
 def _content(code: CodeType) -> Iterator[object]:
-    """Instructions and constants; the printed form of a nested function would hold an address."""
+    """Instructions, names and constants; a nested function's printed form would hold an address."""
     yield code.co_code
+    yield code.co_names  # np.floor and np.ceil are the same instruction
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
             yield from _content(constant)

@@ -66,8 +66,8 @@ Symbols1 = Annotated[NDArray[np.int32], Axes(1)]
 Latents2 = Annotated[NDArray[np.int8], Axes(2)]
 """Decoded latents of a grid, (H, W)."""
 
-Samples3 = Annotated[NDArray[np.uint8], Axes(3)]
-"""Samples of an image, (H, W, C)."""
+Samples3 = Annotated[NDArray[np.uint16], Axes(3)]
+"""Samples of an image of any depth, (H, W, C)."""
 
 FLAGS = frozenset({"reassoc", "contract", "nsz", "arcp"})
 """Sums may be reordered, but a fit that diverges must still show NaN and infinity."""

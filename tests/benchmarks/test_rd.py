@@ -13,12 +13,12 @@ from shutil import copytree
 
 import numpy as np
 import pytest
+from fits import plain
 from PIL import Image
 from places import ROOT
 
 import givre
 from givre.coder.files.images import load_samples
-from givre.coder.fitting.checkpoint import image_digest
 from givre.coder.fitting.choices import FitChoices
 from givre.coder.fitting.settings import FitSettings
 
@@ -190,7 +190,7 @@ def test_other_images_settings_and_damaged_points_are_done_again(tmp_path: Path)
     jobs = rd.plan([image], [*LMBDAS, LMBDAS[0]], choices, tmp_path)
     assert [job.settings.lmbda for job in jobs] == list(LMBDAS)
     assert pending(jobs) == jobs
-    digest = image_digest(load_samples(image))
+    digest = plain(load_samples(image)).digest
     for job in jobs:
         kept = point("small", job.settings.lmbda, 100, 1e-3, n_pixels=256)
         prints = fingerprint(digest, job.settings)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from exact_cases import Array, extreme_sums, header_for, random_latents, random_parameters
+from exact_cases import Array, extreme_sums, plan_for, random_latents, random_parameters
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -273,7 +273,7 @@ def file_with_prior(arch: Architecture) -> tuple[bytes, np.ndarray]:
     quantised = replace(quantised, exponents=exponents)
     latents = random_latents(arch, 19, 13, seed=3)
     backend = NumpyBackend(arch, quantised.values(arch))
-    header = replace(header_for(arch, 19, 13), prior=15)
+    header = replace(plan_for(arch, 19, 13), prior=15)
     parameters = write_parameters(arch, quantised)
     section = write_latents(coded_latents(backend, header, latents))
     samples = reconstruct(backend, header, latents, 1)

@@ -11,7 +11,7 @@ import pytest
 import safetensors
 import safetensors.torch
 import torch
-from fits import context_of, start_fit
+from fits import context_of, encode_samples, overfit, start_fit, target_of
 from numpy.typing import NDArray
 
 import givre
@@ -19,10 +19,8 @@ from givre.bitstream.container import unpack
 from givre.bitstream.parameters import QuantisedParameters, read_parameters
 from givre.bitstream.priors import load_prior
 from givre.coder.decoder import decode_samples
-from givre.coder.encoder import Encoded, check_collapse, encode_fit, encode_samples, write_fit
+from givre.coder.encoder import Encoded, check_collapse, encode_fit, write_fit
 from givre.coder.fitting.checkpoint import Fit
-from givre.coder.fitting.normalisation import make_target
-from givre.coder.fitting.overfit import overfit
 from givre.coder.fitting.settings import FitSettings
 from givre.coder.inspection.file_info import file_info
 from givre.coder.psnr import mean_squared_error, psnr_db
@@ -300,7 +298,7 @@ def test_samples_of_another_kind_are_refused() -> None:
         np.zeros((0, 4, 3), np.uint8),
     ):
         with pytest.raises(ImageError):
-            make_target(bad)
+            target_of(bad)
 
 
 def test_python_interface_round_trip() -> None:

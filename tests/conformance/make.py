@@ -24,12 +24,15 @@ from exact_cases import (
     architecture,
     extreme_latents,
     extreme_parameters,
+    modest_parameters,
     random_latents,
     random_parameters,
 )
+from fits import encode_samples
 from stream_builders import (
     Size,
     dear_indices,
+    disc,
     from_prior,
     half_samples,
     halves,
@@ -37,11 +40,13 @@ from stream_builders import (
     largest,
     modest,
     synthetic,
+    tiled,
     unread_bytes,
+    with_sections,
 )
 
+from givre.bitstream.sections import Section
 from givre.coder.decoder import decode_samples
-from givre.coder.encoder import encode_samples
 from givre.coder.fitting.settings import FitSettings
 from givre.models.architecture import NAMED_POINTS, Architecture, default_grids
 
@@ -262,15 +267,15 @@ def prior_streams() -> Streams:
             "a prior for one level more", partial(from_prior, "hop", 2, extra=1, size=(24, 36))
         ),
         "prior5-hop-levels-10-rgba": Stream(
-            "a prior for three levels more and four channels: none for the synthesis",
+            "a prior for three levels more and four outputs: none for alpha",
             partial(from_prior, "hop", 5, extra=3, channels=4, size=(37, 29)),
         ),
         "prior1-hop-levels-15-grey": Stream(
-            "a prior for the most levels and one channel: none for the synthesis",
+            "a prior for the most levels and one output: that of green",
             partial(from_prior, "hop", 1, extra=8, channels=1, size=(29, 37)),
         ),
         "prior4-lop-two-channels": Stream(
-            "a prior for two channels: none for the synthesis",
+            "a prior for two outputs: that of green, none for alpha",
             partial(from_prior, "lop", 4, channels=2, size=(40, 24)),
         ),
         "prior3-lop-q10": Stream(
@@ -284,6 +289,81 @@ def prior_streams() -> Streams:
         "prior4-hop-q3": Stream(
             "differences on a wider step than the prior's, q = 3 and r = 10",
             partial(from_prior, "hop", 4, exponent=3, difference=0.12),
+        ),
+    }
+
+
+# --- depths, transparency, tiles and metadata ---------------------------------------------------
+
+
+SECTIONS = (
+    Section(1, b"a profile, " * 40),
+    Section(2, b"II*\0\x08\0\0\0\0\0\0\0\0\0"),
+    Section(4, bytes([9, 16, 0, 1])),
+    Section(99, b"of a later version"),
+)
+
+
+def depth_streams() -> Streams:
+    """Samples of 9 to 16 bits, with every code of the range."""
+    found = {}
+    for seed, (depth, samples, code) in enumerate(
+        [(16, (0, 65535), 0), (16, (9, 65525), 1), (12, (77, 4000), 2), (9, (0, 511), 0)], start=61
+    ):
+        found[f"depth-{depth}-range-code-{code}"] = Stream(
+            f"samples of {depth} bits, range code {code}",
+            partial(
+                synthetic,
+                NAMED_POINTS["lop"],
+                (33, 21),
+                modest_parameters(NAMED_POINTS["lop"], seed),
+                random_latents(NAMED_POINTS["lop"], 33, 21, seed),
+                samples,
+                bit_depth=depth,
+            ),
+        )
+    return found
+
+
+def alpha_streams() -> Streams:
+    """Masks alone, and masks with what lies in between, of grey and of colours."""
+    found = {}
+    for seed, (channels, soft, depth) in enumerate(
+        [(3, False, 8), (4, True, 8), (1, False, 16), (2, True, 10)], start=71
+    ):
+        arch = replace(NAMED_POINTS["lop"], n_channels=channels)
+        kind = "soft" if soft else "mask"
+        found[f"alpha-{kind}-{channels}-outputs-{depth}-bits"] = Stream(
+            "every pixel transparent or opaque"
+            if not soft
+            else "pixels transparent, opaque and in between, alpha clamped there",
+            partial(
+                synthetic,
+                arch,
+                (37, 29),
+                modest_parameters(arch, seed),
+                random_latents(arch, 37, 29, seed),
+                (0, (1 << depth) - 1),
+                bit_depth=depth,
+                classes=disc(37, 29, soft),
+            ),
+        )
+    return found
+
+
+def tile_streams() -> Streams:
+    """Pictures in tiles, and sections after the pixels."""
+    return {
+        "tiles": Stream("six tiles with parameters of their own", partial(tiled, shared=False)),
+        "tiles-shared": Stream("six tiles with the same parameters", partial(tiled, shared=True)),
+        "tiles-16-bits-metadata": Stream(
+            "six tiles of 16 bits a sample, with metadata",
+            partial(tiled, shared=False, bit_depth=16, sections=SECTIONS),
+        ),
+        "tiles-alpha": Stream("six tiles with masks", partial(tiled, shared=True, channels=4)),
+        "metadata": Stream(
+            "sections after the pixels: compressed, plain, and of a kind that no reader knows",
+            partial(with_sections, SECTIONS),
         ),
     }
 
@@ -341,6 +421,9 @@ def streams() -> Streams:
         | layer_streams()
         | grid_streams()
         | prior_streams()
+        | depth_streams()
+        | alpha_streams()
+        | tile_streams()
         | rule_streams()
     )
 

@@ -7,20 +7,25 @@ from dataclasses import replace
 import numpy as np
 from exact_cases import (
     Array,
-    header_for,
     likely_latents,
     modest_parameters,
+    plan_for,
     random_latents,
 )
 
-from givre.bitstream.container import Container, pack, samples_crc, unpack
+from givre.bitstream.alpha_mask import BETWEEN, OPAQUE, TRANSPARENT, write_mask
+from givre.bitstream.container import Container, TilePayload, pack, samples_crc, unpack
+from givre.bitstream.header import Alpha, Header, TileEntry
 from givre.bitstream.latents import write_latents
 from givre.bitstream.parameter_section import CodedGroup, parameter_groups, write_groups
 from givre.bitstream.parameters import QuantisedParameters, write_parameters
 from givre.bitstream.priors import load_prior
+from givre.bitstream.sections import Section
 from givre.bitstream.side_information import NO_GUESSES
-from givre.coder.decoder import reconstruct
+from givre.bitstream.tiling import Tiling, tile_rectangles
+from givre.coder.decoder import TilePlan, reconstruct
 from givre.coder.encoder import coded_latents
+from givre.coder.transparency import Classes, with_mask
 from givre.models.architecture import (
     NAMED_POINTS,
     Architecture,
@@ -42,6 +47,8 @@ def synthetic(
     latents: list[Array],
     samples: tuple[int, int] | Range = (3, 250),
     parameters: bytes | None = None,
+    bit_depth: int = 8,
+    classes: Classes | None = None,
 ) -> bytes:
     """A stream with given parameters, latents and range, whatever picture they make.
 
@@ -52,22 +59,117 @@ def synthetic(
         latents: the values of all grids, as `geometry.grids` orders them.
         samples: low and high of all channels, or the lows and the highs, channel by channel.
         parameters: the parameter section; by default it is the one that an encoder writes.
+        bit_depth: bits a sample.
+        classes: of the pixels. By default there is no alpha if the synthesis has 1 or 3 outputs,
+            and all pixels are in between if it has 2 or 4.
     """
     low, high = (end if isinstance(end, tuple) else (end,) * arch.n_channels for end in samples)
-    header = replace(header_for(arch, *size), sample_low=low, sample_high=high)
-    backend = NumpyBackend(arch, quantised.values(arch))
+    plan = plan_for(arch, *size, (low, high), bit_depth)
+    if classes is not None and plan.alpha is Alpha.NONE:
+        plan = replace(plan, alpha=Alpha.MASK)
     if parameters is None:
         parameters = write_parameters(arch, quantised)
-    section = write_latents(coded_latents(backend, header, latents))
-    decoded = reconstruct(backend, header, latents, 1)
-    header = replace(
-        header,
-        parameter_bytes=len(parameters),
-        latent_bytes=len(section),
-        pixel_crc=samples_crc(decoded),
+    entry, payload = _tile(plan, quantised, latents, parameters, classes)
+    header = Header(
+        width=plan.width,
+        height=plan.height,
+        bit_depth=bit_depth,
+        architecture=arch,
+        tiles=(entry,),
+        alpha=plan.alpha,
         prior=quantised.prior.number,
     )
-    return pack(Container(header, parameters, section))
+    return pack(Container(header, (payload,)))
+
+
+def _tile(
+    plan: TilePlan,
+    quantised: QuantisedParameters,
+    latents: list[Array],
+    parameters: bytes,
+    classes: Classes | None,
+) -> tuple[TileEntry, TilePayload]:
+    """The entry and the sections of a tile with a given parameter section."""
+    backend = NumpyBackend(plan.architecture, quantised.values(plan.architecture))
+    section = write_latents(coded_latents(backend, plan, latents))
+    decoded, mask = reconstruct(backend, plan, latents, 1), b""
+    if plan.alpha is not Alpha.NONE:
+        if classes is None:
+            classes = np.full((plan.height, plan.width), BETWEEN, np.uint8)
+        mask = write_mask(classes, has_between=plan.alpha is Alpha.SOFT)
+        decoded = with_mask(decoded, classes, plan.alpha, plan.bit_depth)
+    payload = TilePayload(parameters, section, mask)
+    entry = replace(
+        plan.entry,
+        parameter_bytes=len(parameters),
+        latent_bytes=len(section),
+        mask_bytes=len(mask),
+        pixel_crc=samples_crc(decoded),
+    )
+    return entry, payload
+
+
+def disc(width: int, height: int, soft: bool) -> Classes:
+    """Classes of a picture that is opaque in a disc and transparent around it.
+
+    Args:
+        width: of the picture.
+        height: of the picture.
+        soft: whether there is a ring in between.
+    """
+    y, x = np.mgrid[:height, :width]
+    radius = np.hypot(x - width / 2, y - height / 2) / min(width, height)
+    classes = np.where(radius < 0.3, OPAQUE, TRANSPARENT).astype(np.uint8)
+    classes[(radius > 0.3) & (radius < 0.45) & soft] = BETWEEN
+    return classes
+
+
+def tiled(
+    shared: bool, *, bit_depth: int = 8, channels: int = 3, sections: tuple[Section, ...] = ()
+) -> bytes:
+    """A picture of 150 x 90 pixels in six tiles of 64 x 64 or less.
+
+    Args:
+        shared: whether the tiles have the same parameters.
+        bit_depth: bits a sample.
+        channels: outputs of the synthesis.
+        sections: what follows the pixels.
+    """
+    arch = replace(NAMED_POINTS["lop"], n_channels=channels)
+    tiling, width, height = Tiling(64, 64, shared), 150, 90
+    largest = (1 << bit_depth) - 1
+    entries, payloads, common = [], [], b""
+    for i, where in enumerate(tile_rectangles(width, height, tiling)):
+        samples = ((3 * i,) * channels, (largest - 40 * i,) * channels)
+        plan = plan_for(arch, where.width, where.height, samples, bit_depth)
+        quantised = modest_parameters(arch, 40 + (0 if shared else i))
+        parameters = write_parameters(arch, quantised)
+        if shared:
+            parameters, common = b"", parameters
+        latents = random_latents(arch, where.width, where.height, i)
+        classes = None if channels % 2 else disc(where.width, where.height, soft=True)
+        entry, payload = _tile(plan, quantised, latents, parameters, classes)
+        entries.append(entry)
+        payloads.append(payload)
+    header = Header(
+        width=width,
+        height=height,
+        bit_depth=bit_depth,
+        architecture=arch,
+        tiles=tuple(entries),
+        alpha=plan.alpha,
+        tiling=tiling,
+        shared_parameter_bytes=len(common),
+        has_metadata=bool(sections),
+    )
+    return pack(Container(header, tuple(payloads), common, sections))
+
+
+def with_sections(sections: tuple[Section, ...]) -> bytes:
+    """A picture with sections after its pixels."""
+    found = unpack(modest(NAMED_POINTS["lop"], (20, 14), 8))
+    header = replace(found.header, has_metadata=True)
+    return pack(replace(found, header=header, sections=sections))
 
 
 def modest(
@@ -108,7 +210,7 @@ def large(width: int, height: int) -> bytes:
     integers = {name: np.rint(value * 32).astype(np.int32) for name, value in values.items()}
     quantised = QuantisedParameters(integers, dict.fromkeys(group_names(arch), 5))
     backend = NumpyBackend(arch, quantised.values(arch))
-    latents = likely_latents(backend, header_for(arch, width, height))
+    latents = likely_latents(backend, plan_for(arch, width, height))
     return synthetic(arch, (width, height), quantised, latents)
 
 
@@ -206,9 +308,14 @@ def unread_bytes() -> bytes:
     """Both messages go on after what their symbols need."""
     found = unpack(modest(NAMED_POINTS["lop"], (17, 12), 5))
     unread = bytes(4) + b"unread"
-    parameters, latents = found.parameters + unread, found.latents + unread
-    header = replace(found.header, parameter_bytes=len(parameters), latent_bytes=len(latents))
-    return pack(Container(header, parameters, latents))
+    (payload,) = found.tiles
+    longer = TilePayload(payload.parameters + unread, payload.latents + unread)
+    entry = replace(
+        found.header.tiles[0],
+        parameter_bytes=len(longer.parameters),
+        latent_bytes=len(longer.latents),
+    )
+    return pack(Container(replace(found.header, tiles=(entry,)), (longer,)))
 
 
 def dear_indices() -> bytes:

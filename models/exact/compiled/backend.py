@@ -111,25 +111,25 @@ class CompiledBackend:
         """Normalised samples (C, last - first, W), not clamped; see `NumpyBackend`."""
         channels = self._arch.n_channels
         normalised = np.empty((channels, last - first, finest.shape[1]))
-        zeros, nothing = np.zeros(channels), np.empty((0, 0, 0), np.uint8)
+        zeros, nothing = np.zeros(channels), np.empty((0, 0, 0), np.uint16)
         output = Output(zeros, zeros, normalised, nothing)
         synthesise_rows(_plain(finest), _plain(stack), self._synthesis, first, last, output)
         return normalised
 
     def samples_rows(
         self, finest: Doubles, stack: Doubles, first: int, last: int, low: Doubles, span: Doubles
-    ) -> NDArray[np.uint8]:
-        """Samples of the rows first .. last - 1, uint8 (last - first, W, C).
+    ) -> NDArray[np.uint16]:
+        """Samples of the rows first .. last - 1, uint16 (last - first, W, C).
 
         Args:
             finest: main grid of level 0, (H, W).
             stack: the rest of the representation, from `stack`.
             first: first row.
             last: row after the last.
-            low: (C,) float64, the lowest sample of each channel, 0 to 255.
+            low: (C,) float64, the lowest sample of each channel.
             span: (C,) float64, the highest less the lowest.
         """
-        samples = np.empty((last - first, finest.shape[1], self._arch.n_channels), np.uint8)
+        samples = np.empty((last - first, finest.shape[1], self._arch.n_channels), np.uint16)
         nothing = np.empty((0, 0, 0))
         output = Output(_plain(low), _plain(span), nothing, samples)
         synthesise_rows(_plain(finest), _plain(stack), self._synthesis, first, last, output)

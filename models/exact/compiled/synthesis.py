@@ -310,4 +310,4 @@ def synthesise_rows(
                             line[p] = base + np.floor(factor * min(max(line[p], 0.0), 1.0) + 0.5)
                         pixels = samples[row - first, tile_left:tile_right, channel]
                         for p in range(count):
-                            pixels[p] = np.uint8(np.int32(line[p]))
+                            pixels[p] = np.uint16(np.int32(line[p]))

@@ -87,7 +87,7 @@ class Picture(NamedTuple):
         stabilised: (C, H, W), result of the stabiliser.
         error: (1, H, W), squared error of each pixel.
         target: (C, H, W), normalised samples in [0, 1].
-        span: (C,), each channel's maximum minus minimum as a part of the full sample range.
+        span: (C, 1, 1), a factor of each channel's errors before they are squared, or (C, H, W).
     """
 
     dense: Floats3
@@ -95,7 +95,7 @@ class Picture(NamedTuple):
     stabilised: Floats3
     error: Floats3
     target: Floats3
-    span: Floats1
+    span: Floats3
 
 
 class SynthesisWeights(NamedTuple):

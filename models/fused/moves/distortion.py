@@ -186,13 +186,16 @@ def _error_of_patch(picture: Picture, patch: Integers) -> float:
     """Count the squared error of each pixel of a patch again; the change in all."""
     stabilised, error, target = picture.stabilised, picture.error, picture.target
     last = picture.stages[len(picture.stages) - 1]
+    span = picture.span
+    by_sample = span.shape[1] * span.shape[2] > 1
     change = 0.0
     for r in range(patch[TOP], patch[BOTTOM]):
         for x in range(patch[LEFT], patch[RIGHT]):
             total = _ZERO
             for c in range(len(target)):
                 sample = min(max(last[c, r, x] + stabilised[c, r, x], _ZERO), _ONE)
-                difference = (sample - target[c, r, x]) * picture.span[c]
+                factor = span[c, r, x] if by_sample else span[c, 0, 0]
+                difference = (sample - target[c, r, x]) * factor
                 total += difference * difference
             change += total - error[0, r, x]
             error[0, r, x] = total

@@ -42,7 +42,7 @@ class MovedLatents:
         model: the networks, on the CPU.
         latents: (H_i, W_i) each, integers in float tensors, in the order of `model.grids`.
         target: (1, C, H, W), normalised samples in [0, 1].
-        span: (C,), each channel's maximum minus minimum as a part of the full sample range.
+        span: (C, 1, 1), a factor of each channel's errors before they are squared, or (C, H, W).
         coarsest: main grids of a higher level cannot be moved: a latent of theirs reaches far.
 
     Attributes:

@@ -49,7 +49,7 @@ def fused_distortion(
         synthesis: the network; the result is differentiable with respect to its parameters.
         dense: (1, L, H, W), float32 on the CPU; the result is differentiable with respect to it.
         target: (1, C, H, W), normalised samples in [0, 1].
-        span: (C,), each channel's maximum minus minimum as a part of the full sample range.
+        span: (C, 1, 1), a factor of each channel's errors before they are squared, or (C, H, W).
         threads: of the kernels; the result does not depend on it.
 
     Returns:
@@ -72,7 +72,7 @@ def error_backward(
     Args:
         layers: the synthesis over an image; afterwards it has the gradients of its parameters.
         target: (1, C, H, W), normalised samples in [0, 1].
-        span: (C,), each channel's maximum minus minimum as a part of the full sample range.
+        span: (C, 1, 1), a factor of each channel's errors before they are squared, or (C, H, W).
         threads: of the kernels; the result does not depend on it.
 
     Returns:

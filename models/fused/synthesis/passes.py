@@ -199,7 +199,7 @@ def squared_error(planes: Floats, target: Floats, span: Floats, threads: int) ->
     Args:
         planes: (C, H, W), normalised samples, not clamped.
         target: (C, H, W), in [0, 1].
-        span: (C,), each channel's maximum minus minimum as a part of the full sample range.
+        span: (C, 1, 1), a factor of each channel's errors before they are squared, or (C, H, W).
         threads: how many to use; the result does not depend on it.
     """
     parts = _row_parts(*planes.shape[1:])

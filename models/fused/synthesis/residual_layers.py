@@ -167,13 +167,26 @@ def last_forward(
         part = next_ticket(tickets)
 
 
+@kernel_part(fastmath=FLAGS)
+def _weighted_row(row: Floats, wanted: Floats, factors: Floats, scale: np.float32) -> np.float32:
+    """Squared errors of a row whose samples have factors of their own; the gradient replaces it."""
+    squares, twice = _ZERO, np.float32(2) * scale
+    for x in range(row.shape[0]):
+        value = _ZERO if row[x] < _ZERO else row[x]
+        value = _ONE if value > _ONE else value
+        error = (value - wanted[x]) * factors[x]
+        squares += error * error
+        row[x] = twice * factors[x] * error
+    return squares
+
+
 @kernel(fastmath=FLAGS)
 def error_gradient(
     tickets: Tickets,
     parts: Parts,
     normalised: Floats3,
     target: Floats3,
-    span: Floats1,
+    span: Floats3,
     scale: np.float32,
     sums: Doubles1,
 ) -> None:
@@ -185,20 +198,25 @@ def error_gradient(
         normalised: (C, H, W), samples that are clamped to [0, 1] here; the gradient times `scale`
             takes their place. The clamp counts as the identity in it.
         target: (C, H, W), in [0, 1].
-        span: (C,), each channel's weight before squaring.
+        span: (C, 1, 1), a factor of each channel's errors before they are squared, or (C, H, W),
+            one of each sample's.
         scale: of the gradient.
         sums: (n,), written: sum of the squares of each part.
     """
     n_channels, _, width = normalised.shape
+    by_sample = span.shape[1] * span.shape[2] > 1
     part = next_ticket(tickets)
     while part < parts.shape[0]:
         first, last = parts[part, 0], parts[part, 1]
         total = np.float64(0)
         for c in range(n_channels):
-            factor = span[c]
-            slope = np.float32(2) * factor * scale
             for y in range(first, last):
                 row, wanted = normalised[c, y], target[c, y]
+                if by_sample:
+                    total += _weighted_row(row, wanted, span[c, y], scale)
+                    continue
+                factor = span[c, 0, 0]
+                slope = np.float32(2) * factor * scale
                 squares = _ZERO
                 for x in range(width):
                     value = _ZERO if row[x] < _ZERO else row[x]

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from fits import FUSED, REFERENCE, context_of, start_fit
+from fits import FUSED, REFERENCE, context_of, encode_samples, overfit, plain, start_fit, target_of
 from numpy.typing import NDArray
 from places import DEMO_IMAGE
 from torch import Tensor
@@ -21,7 +21,7 @@ from givre.bitstream.container import unpack
 from givre.bitstream.parameters import QuantisedParameters, read_parameters
 from givre.bitstream.priors import NO_PRIOR, PRIOR_HASHES, Prior, load_prior
 from givre.coder.decoder import decode_samples
-from givre.coder.encoder import encode_fit, encode_samples, write_fit
+from givre.coder.encoder import encode_fit, write_fit
 from givre.coder.files.images import load_samples
 from givre.coder.fitting.analysis import (
     ANALYSIS_HASHES,
@@ -30,11 +30,9 @@ from givre.coder.fitting.analysis import (
     image_pyramid,
     load_analysis,
 )
-from givre.coder.fitting.checkpoint import Fit, image_digest
+from givre.coder.fitting.checkpoint import Fit
 from givre.coder.fitting.choices import FitChoices, continued_settings, new_settings
 from givre.coder.fitting.fit_kernels import FitKernels
-from givre.coder.fitting.normalisation import make_target
-from givre.coder.fitting.overfit import overfit
 from givre.coder.fitting.parameter_rate import FLOOR, ParameterRate
 from givre.coder.fitting.prior_choice import (
     FARTHEST,
@@ -231,7 +229,7 @@ def started(
     """The networks for 40x32 pixels after `start_networks`."""
     arch = architecture_for(FAST, 40, 32, channels)
     model = CodecModel(arch, 40, 32)
-    start_networks(model, make_target(ramp(40, 32, channels)), seed, prior, ups_init)
+    start_networks(model, target_of(ramp(40, 32, channels)), seed, prior, ups_init)
     return {name: p.detach().double().numpy() for name, p in model.named_parameters()}
 
 
@@ -374,7 +372,7 @@ def test_latents_start_at_zero_where_no_prior_fixes_their_meaning(
     channels: int, number: int
 ) -> None:
     arch = hop_with(channels)
-    target = make_target(ramp(40, 32, channels))
+    target = target_of(ramp(40, 32, channels))
     found = start_latents(CodecModel(arch, 40, 32), target, load_prior(arch, number))
     shapes = [(grid.height, grid.width) for grid in grids(arch, 40, 32)]
     assert [tuple(values.shape) for values in found] == shapes
@@ -568,14 +566,14 @@ def fit_at_prior(samples: Samples, number: int) -> Fit:
     height, width, channels = samples.shape
     settings = replace(FAST, prior=number)
     arch = architecture_for(settings, width, height, channels)
-    prior, target = load_prior(arch, number), make_target(samples)
+    prior, target = load_prior(arch, number), target_of(samples)
     latents = hard_latents(start_latents(CodecModel(arch, width, height), target, prior))
     return Fit(
         settings=settings,
         width=width,
         height=height,
         channels=channels,
-        digest=image_digest(samples),
+        digest=plain(samples).digest,
         parameters={name: torch.from_numpy(v).float() for name, v in prior.values(arch).items()},
         latents=[latent.to(torch.int8) for latent in latents],
         bpp=1.0,
@@ -595,7 +593,7 @@ def test_a_file_at_its_prior_has_no_parameters(photo: Samples) -> None:
     data = write_fit(fit, context_of(fit, samples), at_prior).data
     container = unpack(data)
     assert (container.parameters, container.header.prior) == (b"", 3)
-    arch, target = fit.architecture, make_target(samples)
+    arch, target = fit.architecture, target_of(samples)
     model = CodecModel(arch, fit.width, fit.height)
     model.load_state_dict(fit.parameters)
     with torch.no_grad():

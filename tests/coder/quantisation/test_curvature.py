@@ -9,13 +9,13 @@ from math import exp, log
 import numpy as np
 import pytest
 import torch
-from fits import FUSED, REFERENCE
+from fits import FUSED, REFERENCE, target_of
 from model_cases import lively_model
 from numpy.typing import NDArray
 from torch import Tensor
 
 from givre.coder.fitting.fit_kernels import FitKernels
-from givre.coder.fitting.normalisation import Target, make_target
+from givre.coder.fitting.normalisation import Target
 from givre.coder.fitting.torch_context import torch_threads
 from givre.coder.quantisation import curvature
 from givre.coder.quantisation.curvature import (
@@ -136,7 +136,7 @@ def a_target(model: CodecModel) -> Target:
     grid = model.grids[0]
     shape = (grid.height, grid.width, model.arch.n_channels)
     samples = np.random.default_rng(5).integers(0, 256, shape) // np.array([1, 2, 4])
-    return make_target(samples.astype(np.uint8))
+    return target_of(samples.astype(np.uint8))
 
 
 def names_of(arch: Architecture, *parts: str) -> list[str]:

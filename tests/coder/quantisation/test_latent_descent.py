@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from fits import FUSED, REFERENCE, context_of
+from fits import FUSED, REFERENCE, context_of, overfit, target_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from model_cases import lively_model
@@ -16,8 +16,7 @@ from torch import Tensor
 
 from givre.coder.decoder import decode_samples
 from givre.coder.encoder import encode_fit, write_fit
-from givre.coder.fitting.normalisation import Target, make_target
-from givre.coder.fitting.overfit import overfit
+from givre.coder.fitting.normalisation import Target
 from givre.coder.fitting.settings import FitSettings
 from givre.coder.quantisation.latent_descent import Descent, descend
 from givre.coder.quantisation.rounds import (
@@ -209,7 +208,7 @@ def small_target(case: Case) -> Target:
     height, width = case.target.shape[2:]
     samples = np.zeros((height, width, case.target.shape[1]), np.uint8)
     samples[0, 0] = 255
-    return replace(make_target(samples), normalised=case.target, span=case.span)
+    return replace(target_of(samples), normalised=case.target, span=case.span)
 
 
 def test_the_descent_ends_where_no_candidate_lowers_the_loss() -> None:
@@ -280,7 +279,7 @@ def test_finishing_a_fit_lowers_the_loss_of_its_file() -> None:
 def test_latents_of_long_fits_are_visited_once_more() -> None:
     samples = photograph()
     fit = overfit(samples, FitSettings(lmbda=1e-3, steps=40, complexity="lop", threads=1))
-    context, target = context_of(fit, samples), make_target(samples)
+    context, target = context_of(fit, samples), target_of(samples)
     model = CodecModel(fit.architecture, 56, 40)
     model.load_state_dict(fit.parameters)
 

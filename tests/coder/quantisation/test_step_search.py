@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 import torch
-from fits import FUSED, context_of
+from fits import FUSED, context_of, overfit
 from numpy.typing import NDArray
 from places import DEMO_IMAGE
 from torch import Tensor, nn
@@ -24,7 +24,6 @@ from givre.bitstream.side_information import GroupGuess, side_bits
 from givre.coder.encoder import write_fit
 from givre.coder.files.images import load_samples
 from givre.coder.fitting.checkpoint import Fit
-from givre.coder.fitting.overfit import overfit
 from givre.coder.fitting.settings import FitSettings
 from givre.coder.fitting.torch_context import torch_threads
 from givre.coder.quantisation.model_cost import DecoderCost, Doubles

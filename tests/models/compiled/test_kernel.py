@@ -418,3 +418,16 @@ def test_all_pieces_are_done_and_an_error_of_any_is_raised(threads: int) -> None
     assert sorted(done) == ["a", "b"]
     with pytest.raises(ZeroDivisionError):
         pool.together([lambda: done.append("c"), lambda: done.append(str(1 // 0))], threads)
+
+
+def test_functions_that_differ_in_a_name_alone_have_other_digests() -> None:
+    @kernel()
+    def lower(x: float) -> float:
+        return np.floor(x)  # type: ignore[no-any-return]
+
+    @kernel()
+    def upper(x: float) -> float:
+        return np.ceil(x)  # type: ignore[no-any-return]
+
+    assert lower.__wrapped__.__code__.co_code == upper.__wrapped__.__code__.co_code
+    assert lower.digest() != upper.digest()

@@ -13,7 +13,7 @@ from exact_cases import (
     extreme_latents,
     extreme_parameters,
     extreme_sums,
-    header_for,
+    plan_for,
     random_latents,
     random_parameters,
 )
@@ -159,7 +159,7 @@ def decoded(
             means.append(mean.copy())
             scales.append(scale.copy())
         np.testing.assert_array_equal(predictor.grid(), latents[i])
-    return means, scales, reconstruct(backend, header_for(arch, width, height), latents, threads)
+    return means, scales, reconstruct(backend, plan_for(arch, width, height), latents, threads)
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -9,13 +9,11 @@ import numpy as np
 import pytest
 import torch
 from compiled_noise import normal_noise as compiled_noise
-from fits import start_fit
+from fits import encode_samples, overfit, start_fit
 from numpy.typing import NDArray
 
-from givre.coder.encoder import encode_samples
 from givre.coder.fitting.checkpoint import Fit
 from givre.coder.fitting.fit_kernels import choose_kernels
-from givre.coder.fitting.overfit import overfit
 from givre.coder.fitting.schedule import Recipe, plan_step
 from givre.coder.fitting.settings import FitSettings
 from givre.coder.fitting.trainer import Trainer
