@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from givre.bitstream.header import Header, TileEntry, read_header, write_header
+from givre.bitstream.header import Header, TileEntry
+from givre.bitstream.header_code import read_header, write_header
 from givre.bitstream.sections import Section, read_sections, write_sections
 from givre.bitstream.varint import ByteReader
 from givre.errors import CorruptError, LimitError, TruncatedError, UsageError

@@ -97,21 +97,28 @@ def write_tiling(tiling: Tiling) -> bytes:
     return bytes([int(tiling.shared)]) + b"".join(map(encode_varint, sides))
 
 
-def read_tiling(reader: ByteReader) -> Tiling:
-    """Read a tiling.
+def read_tiling(reader: ByteReader, width: int, height: int) -> Tiling:
+    """Read the tiling of a picture of width x height pixels.
+
+    The number of tiles is looked at here, before a table of them is read: a table takes memory.
 
     Raises:
         UnsupportedError: a flag is set that this version does not know.
-        CorruptError: a side is longer than 2^20 pixels.
+        CorruptError: a side is longer than 2^20 pixels, or the picture has one tile or more than
+            2^16.
         TruncatedError: the file ends within.
     """
     start = reader.position
     flags = reader.u8("flags of the tiling")
     if flags > 1:
-        raise UnsupportedError(f"the tiling's flags are {flags}; this decoder knows 0 and 1")
-    width = reader.varint("width of the tiles") + 1
-    height = reader.varint("height of the tiles") + 1
+        raise UnsupportedError(
+            f"the flags of the tiling at offset {start} are {flags}; this decoder knows 0 and 1"
+        )
+    tile_width = reader.varint("width of the tiles") + 1
+    tile_height = reader.varint("height of the tiles") + 1
     try:
-        return Tiling(width * TILE_UNIT, height * TILE_UNIT, bool(flags))
+        tiling = Tiling(tile_width * TILE_UNIT, tile_height * TILE_UNIT, bool(flags))
+        check_tiling(width, height, tiling)
     except UsageError as error:
         raise CorruptError(f"impossible tiling at offset {start}: {error}") from None
+    return tiling

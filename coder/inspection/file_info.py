@@ -5,7 +5,8 @@ from __future__ import annotations
 import zlib
 
 from givre.bitstream.container import payload_bytes
-from givre.bitstream.header import VERSION, read_header
+from givre.bitstream.header import VERSION
+from givre.bitstream.header_code import read_header
 from givre.bitstream.metadata_sections import SECTION_NAMES
 from givre.bitstream.sections import read_sections
 from givre.bitstream.tiling import tile_rectangles
