@@ -139,6 +139,14 @@ def a_target(model: CodecModel) -> Target:
     return target_of(samples.astype(np.uint8))
 
 
+def some_weights() -> Tensor:
+    """Factors of all samples, (3, H, W); every third pixel of a row does not count."""
+    generator = torch.Generator().manual_seed(2)
+    weights = torch.rand(3, HEIGHT, WIDTH, generator=generator)
+    weights[:, :, ::3] = 0
+    return weights
+
+
 def names_of(arch: Architecture, *parts: str) -> list[str]:
     return [spec.name for spec in tensor_specs(arch) if spec.name.startswith(parts)]
 
@@ -219,12 +227,18 @@ def test_names_order_the_rows() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arch", "kernels"),
-    [(LOP, REFERENCE), (LOP, FUSED), (NO_RESIDUAL, FUSED)],
-    ids=["reference", "fused", "no residual"],
+    ("arch", "kernels", "weighted"),
+    [
+        (LOP, REFERENCE, False),
+        (LOP, FUSED, False),
+        (NO_RESIDUAL, FUSED, False),
+        (LOP, FUSED, True),
+        (NO_RESIDUAL, REFERENCE, True),
+    ],
+    ids=["reference", "fused", "no residual", "weighted", "weighted, no residual"],
 )
 def test_distortion_bends_as_the_samples_of_all_pixels_say(
-    arch: Architecture, kernels: FitKernels, monkeypatch: pytest.MonkeyPatch
+    arch: Architecture, kernels: FitKernels, weighted: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Exact for the synthesis, which has one residual layer at most; filters by difference.
 
@@ -232,6 +246,8 @@ def test_distortion_bends_as_the_samples_of_all_pixels_say(
     the step.
     """
     model, target = case(arch), a_target(case(arch))
+    if weighted:
+        target = replace(target, span=target.span * some_weights())
     names = names_of(arch, "synthesis.") + names_of(arch, "upsampling.")
     latents, before = some_latents(model), state(model)
     found = distortion_curvature(model, latents, target, names, kernels, torch.Generator())
@@ -240,7 +256,7 @@ def test_distortion_bends_as_the_samples_of_all_pixels_say(
     assert_semi_definite(found)
     assert_unchanged(model, before)
     grids = [latent.double() for latent in latents]
-    span = target.span.double()[:, None, None]
+    span = target.span.double()
     jacobian = whole_jacobian(model, names, lambda m: m.normalised(grids) * span)
     expected = 2 / len(jacobian) * jacobian.t() @ jacobian
     assert len(jacobian) == WIDTH * HEIGHT * 3
@@ -248,6 +264,32 @@ def test_distortion_bends_as_the_samples_of_all_pixels_say(
     assert_same_entries(found[:n, :n], expected[:n, :n], 1e-4)
     assert_same_entries(found, expected, 4e-2)
     assert_same_entries(finer, expected, 1e-2)
+
+
+def test_a_sample_of_pixels_takes_their_own_factors(sample_of: Callable[[int], None]) -> None:
+    """Where one pixel alone counts, it is picked or it is not: nothing of it goes to another."""
+    model, target = case(LOP), a_target(case(LOP))
+    names, latents = names_of(LOP, "synthesis."), some_latents(case(LOP))
+    lone = torch.zeros(3, HEIGHT, WIDTH)
+    lone[:, 5, 9] = 1
+
+    def curvature_of(span: Tensor, seed: int) -> Tensor:
+        generator = torch.Generator().manual_seed(seed)
+        return distortion_curvature(
+            model, latents, replace(target, span=span), names, REFERENCE, generator
+        )
+
+    whole = curvature_of(lone, 0)
+    assert_semi_definite(whole)
+    n_pixels, n_picked = WIDTH * HEIGHT, WIDTH * HEIGHT // 2
+    sample_of(n_picked)
+    scaled = whole * (n_pixels / n_picked)
+    found = [curvature_of(lone, seed) for seed in range(8)]
+    picked = [bool(matrix.any()) for matrix in found]
+    assert 0 < sum(picked) < 8
+    for matrix, with_it in zip(found, picked, strict=True):
+        expected = scaled if with_it else torch.zeros_like(scaled)
+        torch.testing.assert_close(matrix, expected, rtol=1e-5, atol=1e-9)
 
 
 def matrices(

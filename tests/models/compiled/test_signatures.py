@@ -70,7 +70,7 @@ def test_a_signature_has_the_types_of_the_annotations() -> None:
     assert arrays == types.Tuple([types.float32[::1], types.int64[:, ::1], types.uint32[::1]])
     assert matrix == types.float64[:, :]
     assert small == types.int8[:, ::1]
-    assert samples == types.uint8[:, :, ::1]
+    assert samples == types.uint16[:, :, ::1]
     assert pair == types.NamedTuple([types.float32[:, ::1], types.int64[::1], types.float32], Pair)
     assert numba_signature(nothing) == types.void(types.float32[::1])
 

@@ -112,12 +112,13 @@ def check_pixels(arch: Architecture, size: tuple[int, int], case: Case) -> None:
     ours = compiled.normalised_rows(main[0], stack, 0, height)
     np.testing.assert_array_equal(ours, normalised)
     low = np.arange(3.0, 3 + arch.n_channels)
-    span = 250 - 2 * low
-    column = low[:, None, None], span[:, None, None]
-    samples = column[0] + np.floor(column[1] * np.clip(normalised, 0, 1) + 0.5)
-    ours = compiled.samples_rows(main[0], stack, 0, height, low, span)
-    assert ours.dtype == np.uint8
-    np.testing.assert_array_equal(ours, np.moveaxis(samples, 0, 2))
+    for span in (250 - 2 * low, 1020 - 2 * low, 65535 - low):
+        column = low[:, None, None], span[:, None, None]
+        samples = column[0] + np.floor(column[1] * np.clip(normalised, 0, 1) + 0.5)
+        for backend in (compiled, reference):
+            found = backend.samples_rows(main[0], stack, 0, height, low, span)
+            assert found.dtype == np.uint16
+            np.testing.assert_array_equal(found, np.moveaxis(samples, 0, 2))
 
 
 @pytest.mark.parametrize("size", SIZES, ids=str)

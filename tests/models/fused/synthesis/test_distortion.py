@@ -17,7 +17,10 @@ LOP = NAMED_POINTS["lop"]
 
 @dataclass(frozen=True)
 class Case:
-    """A random synthesis with its input, and the picture that it should give."""
+    """A random synthesis with its input, and the picture that it should give.
+
+    The span is of channels, (C, 1, 1), or of samples, (C, H, W).
+    """
 
     synthesis: Synthesis
     dense: Tensor
@@ -34,19 +37,26 @@ class Case:
         return list(torch.autograd.grad(loss(), [self.dense, *self.synthesis.parameters()]))
 
 
-def case(arch: Architecture, size: tuple[int, int], seed: int = 0) -> Case:
-    """Weights are large enough for every layer to matter, and some samples lie outside [0, 1]."""
+def case(
+    arch: Architecture, size: tuple[int, int], seed: int = 0, *, weighted: bool = False
+) -> Case:
+    """Weights are large enough for every layer to matter, and some samples lie outside [0, 1].
+
+    In a weighted case every sample has a factor of its own, and a third of them do not count.
+    """
     torch.manual_seed(seed)
     synthesis = Synthesis(arch)
     with torch.no_grad():
         for parameter in synthesis.parameters():
             parameter.uniform_(-0.5, 0.5)
-    return Case(
-        synthesis,
-        torch.randn(1, arch.n_levels, *size).requires_grad_(),
-        torch.rand(1, arch.n_channels, *size),
-        torch.rand(arch.n_channels) + 0.5,
-    )
+    dense = torch.randn(1, arch.n_levels, *size).requires_grad_()
+    target = torch.rand(1, arch.n_channels, *size)
+    span = torch.rand(arch.n_channels, 1, 1) + 0.5
+    if weighted:
+        counted = torch.rand(arch.n_channels, *size)
+        span = span * torch.where(counted < 1 / 3, 0.0, counted.sqrt())
+        span[0, 0, 0] = 0.5
+    return Case(synthesis, dense, target, span)
 
 
 def assert_equal_to_reference(given: Case) -> None:
@@ -90,8 +100,53 @@ def test_odd_numbers_of_hidden_features(hidden: int) -> None:
     assert_equal_to_reference(case(replace(LOP, synthesis_hidden=hidden), (9, 20), seed=hidden))
 
 
-def test_threads_do_not_change_a_bit() -> None:
-    given = case(NAMED_POINTS["hop"], (65, 200))
+@pytest.mark.parametrize("size", [(1, 1), (1, 7), (7, 1), (5, 3), (17, 33), (65, 64)])
+@pytest.mark.parametrize("n_channels", [1, 2, 3, 4])
+def test_a_factor_of_each_sample_equals_the_reference(
+    n_channels: int, size: tuple[int, int]
+) -> None:
+    for n_residual in range(3):
+        arch = replace(LOP, n_channels=n_channels, n_residual=n_residual)
+        assert_equal_to_reference(case(arch, size, seed=n_residual, weighted=True))
+
+
+def test_equal_factors_of_all_samples_are_those_of_their_channel() -> None:
+    given = case(NAMED_POINTS["hop"], (17, 33))
+    spread = replace(given, span=given.span.expand(-1, 17, 33).clone())
+    torch.testing.assert_close(spread.fused(), given.fused(), rtol=1e-6, atol=0)
+    for found, wanted in zip(
+        spread.gradients(spread.fused), given.gradients(given.fused), strict=True
+    ):
+        largest = float(wanted.abs().max())
+        torch.testing.assert_close(found, wanted, rtol=0, atol=1e-6 * largest)
+
+
+def test_samples_that_do_not_count_may_be_anything() -> None:
+    given = case(NAMED_POINTS["mop"], (9, 20), weighted=True)
+    hidden = given.span == 0
+    assert hidden.any()
+    other = replace(given, target=torch.where(hidden, 1 - given.target, given.target))
+    assert not torch.equal(other.target, given.target)
+    assert torch.equal(other.fused(), given.fused())
+    expected = given.gradients(given.fused)
+    assert all(map(torch.equal, other.gradients(other.fused), expected))
+
+
+def test_the_weighted_error_is_the_mean_over_all_samples() -> None:
+    """Without a synthesis that does anything, by hand: the clamped bias against the target."""
+    given = case(replace(LOP, n_residual=0), (4, 5), weighted=True)
+    with torch.no_grad():
+        for parameter in given.synthesis.parameters():
+            parameter.zero_()
+        given.synthesis.output.bias.copy_(torch.tensor([0.25, 0.5, 7.0]))
+    shown = torch.tensor([0.25, 0.5, 1.0])[:, None, None]
+    expected = float(((shown - given.target[0]) * given.span).square().sum() / (3 * 4 * 5))
+    assert given.fused().item() == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_threads_do_not_change_a_bit(weighted: bool) -> None:
+    given = case(NAMED_POINTS["hop"], (65, 200), weighted=weighted)
     expected = [given.fused(1), *given.gradients(given.fused)]
     samples = fused_synthesis(given.synthesis, given.dense, 1)
     for threads in (2, 3):
