@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from givre.bitstream.metadata import Metadata
 from givre.bitstream.sections import Section
-from givre.errors import CorruptError
+from givre.errors import CorruptError, UsageError
 
 ICC, EXIF, XMP, CICP = 1, 2, 3, 4
 """Kinds of sections: an ICC profile, an EXIF block, an XMP packet, four code points of CICP."""
@@ -21,11 +21,17 @@ def metadata_sections(metadata: Metadata) -> tuple[Section, ...]:
     """Sections that hold metadata, by kind; those of empty fields are left out.
 
     Raises:
-        UsageError: a field has more than 2^24 bytes, or a code point is no byte.
+        UsageError: a field has more than 2^24 bytes, or the code points are not four bytes.
     """
-    cicp = b"" if metadata.cicp is None else bytes(metadata.cicp)
+    cicp = b"" if metadata.cicp is None else _cicp_bytes(metadata.cicp)
     contents = {ICC: metadata.icc, EXIF: metadata.exif, XMP: metadata.xmp, CICP: cicp}
     return tuple(Section(kind, content) for kind, content in contents.items() if content)
+
+
+def _cicp_bytes(cicp: tuple[int, int, int, int]) -> bytes:
+    if len(cicp) != _CICP_BYTES or not all(0 <= point <= 255 for point in cicp):
+        raise UsageError(f"cicp is {cicp}, it must be four code points of 0 to 255")
+    return bytes(cicp)
 
 
 def metadata_of(sections: Sequence[Section]) -> Metadata:

@@ -18,6 +18,10 @@ MAX_SECTIONS = 64
 MAX_CONTENT = 1 << 24
 """Most bytes that a section may have, before and after it is uncompressed."""
 
+MAX_TOTAL = 1 << 26
+"""Most bytes that all sections of a file may have together, uncompressed: a small file must not
+become a gigabyte."""
+
 _COMPRESSED = 1 << 7
 _MAX_KIND = _COMPRESSED - 1
 
@@ -46,10 +50,13 @@ class Section:
 def write_sections(sections: Sequence[Section]) -> bytes:
     """Code sections, each compressed where that makes it shorter.
 
-    Raises UsageError if there are none, or more than 64.
+    Raises UsageError if there are none, more than 64, or more than 2^26 bytes of content.
     """
     if not 1 <= len(sections) <= MAX_SECTIONS:
         raise UsageError(f"there are {len(sections)} sections, there must be 1 to {MAX_SECTIONS}")
+    total = sum(len(section.content) for section in sections)
+    if total > MAX_TOTAL:
+        raise UsageError(f"all sections have {total} bytes, they must have at most {MAX_TOTAL}")
     return encode_varint(len(sections)) + b"".join(map(_section_bytes, sections))
 
 
@@ -67,8 +74,8 @@ def read_sections(reader: ByteReader) -> tuple[Section, ...]:
 
     Raises:
         TruncatedError: a section claims more bytes than the file holds.
-        CorruptError: there are none or too many, a checksum does not match, or a section cannot be
-            uncompressed or becomes larger than 2^24 bytes.
+        CorruptError: there are none or too many, a checksum does not match, a section cannot be
+            uncompressed or becomes larger than 2^24 bytes, or all become larger than 2^26 bytes.
     """
     start = reader.position
     number = reader.varint("number of sections")
@@ -76,7 +83,16 @@ def read_sections(reader: ByteReader) -> tuple[Section, ...]:
         raise CorruptError(
             f"the file has {number} sections at offset {start}, it must have 1 to {MAX_SECTIONS}"
         )
-    return tuple(_read_section(reader) for _ in range(number))
+    sections: list[Section] = []
+    total = 0
+    for _ in range(number):
+        sections.append(_read_section(reader))
+        total += len(sections[-1].content)
+        if total > MAX_TOTAL:
+            raise CorruptError(
+                f"the sections at offset {start} have more than {MAX_TOTAL} bytes together"
+            )
+    return tuple(sections)
 
 
 def _read_section(reader: ByteReader) -> Section:
