@@ -92,7 +92,9 @@ def test_a_field_that_is_too_large_cannot_be_written(field: str) -> None:
         metadata_sections(metadata)
 
 
-@pytest.mark.parametrize("cicp", [(256, 0, 0, 0), (0, -1, 0, 0)])
-def test_code_points_that_are_no_bytes(cicp: tuple[int, int, int, int]) -> None:
-    with pytest.raises(UsageError, match=r"cicp [^\n]*0 to 255$"):
+@pytest.mark.parametrize("cicp", [(256, 0, 0, 0), (0, -1, 0, 0), (1, 1, 1), (1,) * 5, ()])
+def test_code_points_that_are_not_four_bytes(cicp: tuple[int, int, int, int]) -> None:
+    with pytest.raises(
+        UsageError, match=r"^cicp is \([^\n]*, it must be four code points of 0 to 255$"
+    ):
         metadata_sections(Metadata(cicp=cicp))

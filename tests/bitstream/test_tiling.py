@@ -137,5 +137,5 @@ def test_values_that_no_encoder_writes(data: str, expected: type[Exception], mes
 def test_every_cut_is_reported_as_missing_bytes(length: int) -> None:
     data = write_tiling(Tiling(64 * 129, 64 * 129))
     assert len(data) == 5
-    with pytest.raises(TruncatedError, match="inside the (flags|width|height) of the til"):
+    with pytest.raises(TruncatedError, match=r"inside the (flags|width|height) of the til"):
         read_tiling(ByteReader(data[:length]), 1 << 20, 1 << 20)
