@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from givre.bitstream.header import Header, TileEntry
+from givre.bitstream.header import Header
 from givre.bitstream.header_code import read_header, write_header
 from givre.bitstream.sections import Section, read_sections, write_sections
 from givre.bitstream.varint import ByteReader
@@ -53,13 +53,17 @@ class Container:
     sections: tuple[Section, ...] = ()
 
     def __post_init__(self) -> None:
-        expected = [self.header.shared_parameter_bytes]
-        expected += [length for tile in self.header.tiles for length in _lengths(tile)]
-        found = [len(self.shared_parameters)]
-        for payload in self.tiles:
-            found += [len(payload.parameters), len(payload.latents), len(payload.mask)]
-        if expected != found:
-            raise UsageError(f"the header says {expected} bytes a section, but they have {found}")
+        entries, n_tiles = self.header.tiles, len(self.tiles)
+        if n_tiles != len(entries):
+            raise UsageError(f"there are {n_tiles} tiles, the header has {len(entries)}")
+        shared = self.header.shared_parameter_bytes
+        _check_length("the shared parameters have", self.shared_parameters, shared)
+        for i, (tile, entry) in enumerate(zip(self.tiles, entries, strict=True)):
+            _check_length(
+                f"the parameters of tile {i} have", tile.parameters, entry.parameter_bytes
+            )
+            _check_length(f"the latents of tile {i} have", tile.latents, entry.latent_bytes)
+            _check_length(f"the mask of tile {i} has", tile.mask, entry.mask_bytes)
         if self.header.has_metadata != bool(self.sections):
             raise UsageError("the header must say whether sections follow the pixels")
 
@@ -70,8 +74,9 @@ class Container:
         return self.tiles[index].parameters
 
 
-def _lengths(tile: TileEntry) -> tuple[int, int, int]:
-    return tile.parameter_bytes, tile.latent_bytes, tile.mask_bytes
+def _check_length(what: str, section: bytes, expected: int) -> None:
+    if len(section) != expected:
+        raise UsageError(f"{what} {len(section)} bytes, the header says {expected}")
 
 
 def payload_bytes(header: Header) -> int:

@@ -1,77 +1,20 @@
-"""The range coder against a reference written from docs/FORMAT.md with unbounded integers."""
+"""The range coder against a reference with unbounded integers."""
 
 from __future__ import annotations
 
 import math
+from decimal import Decimal, localcontext
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from reference_rangecoder import TOTAL, laplace_interval, reference_decode, reference_message
 
+from givre.bitstream.alpha_mask import N_STATES, STATE_THRESHOLDS
 from givre.bitstream.rangecoder import PARAMETER_MAX, SymbolDecoder, SymbolEncoder
 from givre.bitstream.scales import LATENT_SCALES, PARAMETER_SCALES
 from givre.errors import CorruptError, UsageError
-
-TOTAL = 1 << 24
-Interval = tuple[int, int]
-
-
-def cumulative(s: int, low: int, high: int, mean: float, scale: float) -> int:
-    """C(s), the counts below the symbol s of a leaky Laplace model over low to high."""
-    if s == low:
-        return 0
-    if s == high + 1:
-        return TOTAL
-    x = s - 0.5
-    tail = 0.5 * math.exp(-abs(x - mean) / scale)
-    below = tail if x <= mean else 1 - tail
-    return math.floor((TOTAL - 1 - (high - low)) * below) + s - low
-
-
-def laplace_interval(s: int, low: int, high: int, mean: float, scale: float) -> Interval:
-    model = low, high, mean, scale
-    return cumulative(s, *model), cumulative(s + 1, *model)
-
-
-def reference_message(intervals: list[Interval]) -> bytes:
-    """The shortest fraction in the interval that these counts narrow down, without carries."""
-    if not intervals:
-        return b""
-    lower, width, n_bits = 0, (1 << 64) - 1, 64
-    for left, right in intervals:
-        unit = width >> 24
-        lower, width = lower + unit * left, unit * (right - left)
-        if width < 1 << 32:
-            lower, width, n_bits = lower << 32, width << 32, n_bits + 32
-    for n_bytes in range(n_bits // 8 + 1):
-        dropped = n_bits - 8 * n_bytes
-        value = -(-lower >> dropped)
-        if value << dropped < lower + width:
-            return value.to_bytes(n_bytes, "big").rstrip(b"\0")
-    raise AssertionError("an interval of integers is never empty")
-
-
-def reference_decode(data: bytes, models: list[tuple[int, int, float, float]]) -> list[int]:
-    """The decoding loop of the format document; a model is (low, high, mean, scale)."""
-    padded = int.from_bytes(data.ljust(8 + 4 * len(models), b"\0"), "big")
-    n_bits = 8 * max(len(data), 8 + 4 * len(models)) - 64
-    width, offset = (1 << 64) - 1, padded >> n_bits
-    symbols = []
-    for model in models:
-        unit = width >> 24
-        target = offset // unit
-        assert target < TOTAL
-        symbol = next(
-            s for s in range(model[0], model[1] + 1) if cumulative(s + 1, *model) > target
-        )
-        left, right = laplace_interval(symbol, *model)
-        offset, width = offset - unit * left, unit * (right - left)
-        if width < 1 << 32:
-            n_bits -= 32
-            width, offset = width << 32, offset << 32 | padded >> n_bits & 0xFFFFFFFF
-        symbols.append(symbol)
-    return symbols
 
 
 def random_latents(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -242,12 +185,54 @@ def test_models_do_not_depend_on_the_last_bits_of_the_exponential() -> None:
     parameter = np.arange(PARAMETER_MAX) + 0.5, PARAMETER_SCALES[1:], TOTAL - 8191
     exponent = np.arange(15) + 0.5, np.array([1.0]), TOTAL - 16
     scale_index = np.arange(62) + 0.5, np.array([4.0]), TOTAL - 63
-    for distance, scales, weight in (latent, parameter, exponent, scale_index):
+    mask = np.arange(1, N_STATES) / 4, np.array([1.0]), TOTAL - 2
+    for distance, scales, weight in (latent, parameter, exponent, scale_index, mask):
         for scale in scales:
             tail = 0.5 * np.exp(-distance / scale)
             below, above = tail * (1 - 2.0**-50), tail * (1 + 2.0**-50)
             for low, high in ((below, above), (1 - below, 1 - above)):
                 assert np.array_equal(np.floor(weight * low), np.floor(weight * high))
+
+
+def test_the_means_of_a_mask_have_exact_counts() -> None:
+    """All 81 of them, against exponentials of fifty digits."""
+    with localcontext() as context:
+        context.prec = 50
+        for k in range(-N_STATES + 1, N_STATES):
+            tail = (-abs(Decimal(k)) / 4).exp() / 2
+            below = tail if k >= 0 else 1 - tail
+            exact = math.floor((TOTAL - 2) * below) + 1
+            assert laplace_interval(0, 0, 1, 0.5 + k / 4, 1.0) == (0, exact)
+            encoder = SymbolEncoder()
+            for value in (0, 1):
+                encoder.bits(np.array([value], np.int32), np.array([0.5 + k / 4]))
+            data = encoder.to_bytes()
+            assert data == reference_message([(0, exact), (exact, TOTAL)])
+            assert SymbolDecoder(data).bits(np.full(2, 0.5 + k / 4)).tolist() == [0, 1]
+
+
+def test_the_thresholds_of_a_mask_do_not_depend_on_the_exponential() -> None:
+    with localcontext() as context:
+        context.prec = 50
+        exact = [2**23 * (-(Decimal(k) + Decimal("0.5")) / 4).exp() for k in range(N_STATES - 1)]
+    assert STATE_THRESHOLDS.tolist() == [round(threshold) for threshold in exact]
+    assert all(abs(threshold % 1 - Decimal("0.5")) > Decimal("1e-6") for threshold in exact)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.booleans(), st.integers(-40, 40)), max_size=200))
+def test_messages_of_bits_equal_the_reference(decisions: list[tuple[bool, int]]) -> None:
+    values = np.array([value for value, _ in decisions], np.int32)
+    means = np.array([0.5 + k / 4 for _, k in decisions], float)
+    encoder = SymbolEncoder()
+    encoder.bits(values, means)
+    data = encoder.to_bytes()
+    assert data == reference_message(
+        [laplace_interval(int(v), 0, 1, float(m), 1.0) for v, m in zip(values, means, strict=True)]
+    )
+    assert np.array_equal(SymbolDecoder(data).bits(means), values)
+    models = [(0, 1, float(m), 1.0) for m in means]
+    assert reference_decode(data, models) == values.tolist()
 
 
 def test_the_exponential_of_zero_must_be_one() -> None:
