@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
-    from givre.coder.encoder import Encoded
     from givre.coder.files.picture import Picture
     from givre.coder.files.reading import PictureSource, Readable
     from givre.coder.fitting.checkpoint import Fit
     from givre.coder.fitting.progress import ProgressListener
+    from givre.coder.report import Encoded
     from givre.fitted_image import FittedImage
     from givre.inspected_file import InspectedFile
 
@@ -60,6 +60,7 @@ def encode(
     checkpoint: str | os.PathLike[str] | None = None,
     resume: str | os.PathLike[str] | Fit | None = None,
     strip: bool = False,
+    tile: int | None = None,
     **options: Unpack[FitOptions],
 ) -> bytes:
     """Fit a decoder to an image and return the file's bytes.
@@ -78,6 +79,8 @@ def encode(
         resume: a fit of this image, or its file, that is carried on and written. Excludes the
             targets.
         strip: leave out all metadata but the colour profile and the colour code.
+        tile: side of tiles in pixels, a multiple of 64; 0 fits the image in one piece, None cuts
+            images of more than 3 million pixels into tiles. Excludes checkpoint, resume, targets.
         **options: quality, effort and the like; `givre.FitOptions` lists them.
 
     Raises:
@@ -88,7 +91,13 @@ def encode(
         CollapseError: the result is no better than a constant image although it should be.
     """
     encoded = encode_with_report(
-        image, on_progress=on_progress, checkpoint=checkpoint, resume=resume, strip=strip, **options
+        image,
+        on_progress=on_progress,
+        checkpoint=checkpoint,
+        resume=resume,
+        strip=strip,
+        tile=tile,
+        **options,
     )
     return encoded.data
 
@@ -100,6 +109,7 @@ def encode_with_report(
     checkpoint: str | os.PathLike[str] | None = None,
     resume: str | os.PathLike[str] | Fit | None = None,
     strip: bool = False,
+    tile: int | None = None,
     **options: Unpack[FitOptions],
 ) -> Encoded:
     """Encode as `encode` does, and say what the file is worth.
@@ -114,6 +124,8 @@ def encode_with_report(
         checkpoint: a file that is rewritten now and then while the fit goes on.
         resume: a fit of this image, or its file, that is carried on and written.
         strip: leave out all metadata but the colour profile and the colour code.
+        tile: side of tiles in pixels, a multiple of 64; 0 fits the image in one piece, None cuts
+            images of more than 3 million pixels into tiles. Excludes checkpoint, resume, targets.
         **options: quality, effort and the like; `givre.FitOptions` lists them.
 
     Returns:
@@ -127,7 +139,7 @@ def encode_with_report(
     from givre.coder.whole_encode import EncodeJob, encode_whole
 
     _need_torch()
-    job = EncodeJob(FitChoices(**options), _path(checkpoint), _fit(resume), on_progress)
+    job = EncodeJob(FitChoices(**options), _path(checkpoint), _fit(resume), on_progress, tile=tile)
     return encode_whole(_picture(image, strip), job)
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import fields
 
-from givre.coder.encoder import Encoded, encode_fit
+from givre.coder.encoder import encode_fit
 from givre.coder.files.reading import PictureSource, load_picture
 from givre.coder.fitting.checkpoint import Fit
+from givre.coder.report import Encoded
 
 
 class FittedImage(Fit):

@@ -24,10 +24,11 @@ import torch
 from crops import central_square
 from numpy.typing import NDArray
 
-from givre.coder.encoder import EncodeReport, encode_samples
+from givre.coder.encoder import encode_samples
 from givre.coder.fitting.settings import FitSettings
 from givre.coder.rate_control.goal import Goal
 from givre.coder.rate_control.targeted_encode import encode_to_goal
+from givre.coder.report import EncodeReport
 from givre.errors import TargetError
 
 

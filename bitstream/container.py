@@ -84,6 +84,15 @@ def payload_bytes(header: Header) -> int:
     return header.parameter_bytes + header.latent_bytes + header.mask_bytes
 
 
+def section_bytes(data: bytes) -> int:
+    """Bytes of the sections after the pixels of a file, which may be cut after its header."""
+    reader = ByteReader(data)
+    header = read_header(reader)
+    if not header.has_metadata:
+        return 0
+    return max(len(data) - reader.position - payload_bytes(header) - _CRC_BYTES, 0)
+
+
 def pack(container: Container) -> bytes:
     """Serialise a file: header, coded sections, metadata, CRC-32 of all that precedes."""
     parts = [write_header(container.header), container.shared_parameters]

@@ -11,9 +11,13 @@ TILE_UNIT = 64
 """Sides of tiles are multiples of so many pixels, so that every tile begins on every grid's raster
 up to level 6, and in pictures of 1/2, 1/4 and 1/8 of the size."""
 
+OVERLAP = 8
+"""Pixels that tiles which overlap have beyond each border to another tile."""
+
 MAX_TILES = 1 << 16
 """Most tiles that a picture may have: a few bytes of a file must not stand for millions."""
 
+_SHARED, _OVERLAPPING = 1, 2
 _MAX_UNITS = (1 << 20) // TILE_UNIT
 
 
@@ -50,13 +54,18 @@ class Tiling:
         width: columns of a tile, a multiple of 64, 64 to 2^20.
         height: rows of a tile, a multiple of 64, 64 to 2^20.
         shared: whether all tiles have the same parameters, which the file holds once.
+        overlap: 8 or 0, pixels that a tile has beyond each border to another one. Across a border
+            one tile then goes over into the other.
     """
 
     width: int
     height: int
     shared: bool = False
+    overlap: int = OVERLAP
 
     def __post_init__(self) -> None:
+        if self.overlap not in (0, OVERLAP):
+            raise UsageError(f"the overlap of tiles is {self.overlap}, it must be 0 or {OVERLAP}")
         for name in ("width", "height"):
             side = getattr(self, name)
             if side % TILE_UNIT or not 1 <= side // TILE_UNIT <= _MAX_UNITS:
@@ -67,14 +76,56 @@ class Tiling:
 
 
 def tile_rectangles(width: int, height: int, tiling: Tiling | None) -> tuple[Rectangle, ...]:
-    """Where the tiles of a picture lie, in the order of the file; the whole picture without any."""
+    """What the tiles of a picture cover, in the order of the file; the whole picture without any.
+
+    They overlap if the tiling says so.
+    """
     if tiling is None:
         return (Rectangle(0, 0, width, height),)
+    columns = _spans(width, tiling.width, tiling.overlap)
     return tuple(
-        Rectangle(x, y, min(tiling.width, width - x), min(tiling.height, height - y))
-        for y in range(0, height, tiling.height)
-        for x in range(0, width, tiling.width)
+        Rectangle(left, top, right - left, bottom - top)
+        for top, bottom in _spans(height, tiling.height, tiling.overlap)
+        for left, right in columns
     )
+
+
+def _spans(length: int, side: int, overlap: int) -> list[tuple[int, int]]:
+    """First and last place, the latter excluded, of the tiles along one axis."""
+    return [
+        (max(first - overlap, 0), min(first + side + overlap, length))
+        for first in range(0, length, side)
+    ]
+
+
+def blend_weights(first: int, length: int, whole: int, side: int, overlap: int) -> list[int]:
+    """How much each column or row of a tile counts in the picture, of 4 times the overlap.
+
+    Across a border the weight of one tile falls in equal steps, and that of the next one rises. The
+    weights of all tiles that cover a place sum up to 4 times the overlap, or to 1 without one.
+
+    Args:
+        first: place of the tile's first column or row in the picture.
+        length: columns or rows of the tile.
+        whole: columns or rows of the picture.
+        side: of the tiles, without the overlap.
+        overlap: places that a tile has beyond each border to another one. All arguments may be in
+            units of a picture that is smaller by 2, 4 or 8.
+    """
+    if not overlap:
+        return [1] * length
+    full = 4 * overlap
+    begins = first + overlap if first else 0
+    ends = begins + side
+
+    def weight(place: int) -> int:
+        if begins and place < begins + overlap:
+            return 2 * (place - begins + overlap) + 1
+        if ends < whole and place >= ends - overlap:
+            return full - 2 * (place - ends + overlap) - 1
+        return full
+
+    return [weight(place) for place in range(first, first + length)]
 
 
 def n_tiles(width: int, height: int, tiling: Tiling | None) -> int:
@@ -94,7 +145,8 @@ def check_tiling(width: int, height: int, tiling: Tiling) -> None:
 def write_tiling(tiling: Tiling) -> bytes:
     """Code a tiling: a byte of flags, then both sides in units of 64 pixels, less 1."""
     sides = (tiling.width // TILE_UNIT - 1, tiling.height // TILE_UNIT - 1)
-    return bytes([int(tiling.shared)]) + b"".join(map(encode_varint, sides))
+    flags = _SHARED * tiling.shared | _OVERLAPPING * (tiling.overlap > 0)
+    return bytes([flags]) + b"".join(map(encode_varint, sides))
 
 
 def read_tiling(reader: ByteReader, width: int, height: int) -> Tiling:
@@ -110,14 +162,19 @@ def read_tiling(reader: ByteReader, width: int, height: int) -> Tiling:
     """
     start = reader.position
     flags = reader.u8("flags of the tiling")
-    if flags > 1:
+    if flags > _SHARED | _OVERLAPPING:
         raise UnsupportedError(
-            f"the flags of the tiling at offset {start} are {flags}; this decoder knows 0 and 1"
+            f"the flags of the tiling at offset {start} are {flags}; this decoder knows 0 to 3"
         )
     tile_width = reader.varint("width of the tiles") + 1
     tile_height = reader.varint("height of the tiles") + 1
     try:
-        tiling = Tiling(tile_width * TILE_UNIT, tile_height * TILE_UNIT, bool(flags))
+        tiling = Tiling(
+            tile_width * TILE_UNIT,
+            tile_height * TILE_UNIT,
+            shared=bool(flags & _SHARED),
+            overlap=OVERLAP if flags & _OVERLAPPING else 0,
+        )
         check_tiling(width, height, tiling)
     except UsageError as error:
         raise CorruptError(f"impossible tiling at offset {start}: {error}") from None

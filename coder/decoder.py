@@ -20,6 +20,7 @@ from givre.bitstream.tiling import Rectangle, tile_rectangles
 from givre.coder.exact_backends import Backend, exact_kernels, make_backend
 from givre.coder.execution import check_kernels, check_threads, resolve_threads
 from givre.coder.files.picture import AnySamples, Picture
+from givre.coder.tile_assembly import TileAssembly
 from givre.coder.transparency import with_mask
 from givre.errors import CorruptError
 from givre.models.architecture import Architecture
@@ -135,17 +136,19 @@ def decode_container(container: Container, threads: int, kernels: str) -> AnySam
         return decode_tile(container, 0, places[0], threads, kernels).samples
     samples = no_samples((header.height, header.width, header.channels), header.bit_depth)
 
+    assert header.tiling is not None  # else there would be one place
+    whole = Rectangle(0, 0, header.width, header.height)
+    assembly = TileAssembly(samples, whole, (header.width, header.height), header.tiling)
+
     def fill(index: int) -> None:
-        where = places[index]
-        rows = samples[where.y : where.y + where.height]
-        tile = decode_tile(container, index, where, 1, kernels)
-        rows[:, where.x : where.x + where.width] = tile.samples
+        tile = decode_tile(container, index, places[index], 1, kernels)
+        assembly.add(tile.samples, places[index])
 
     # Each thread has a tile to itself: latents are decoded one after the other.
     with ThreadPoolExecutor(threads) as pool:
         for _ in pool.map(fill, range(len(places))):
             pass
-    return samples
+    return assembly.finish()
 
 
 def decode_tile(

@@ -20,8 +20,8 @@ from givre.scripts.fitting import command_line, load_fit, progress_listener
 from givre.scripts.report import duration, print_json_line, say
 
 if TYPE_CHECKING:
-    from givre.coder.encoder import EncodeReport
     from givre.coder.fitting.checkpoint import Fit
+    from givre.coder.report import EncodeReport
 
 _WORTH_KEEPING_SECONDS = 60.0
 """A fit that took longer is kept when it could not be written as a file."""
@@ -46,6 +46,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         type=Path,
         metavar="FIT",
         help="write this fit of the image, after finishing or lengthening it (--steps) if needed",
+    )
+    parser.add_argument(
+        "--tile",
+        type=int,
+        metavar="SIDE",
+        help="cut the image into tiles of this side, a multiple of 64; 0 fits it in one piece"
+        " (default: tiles where it has more than 3 million pixels)",
     )
     parser.add_argument(
         "--strip", action="store_true", help="keep no metadata but the colour profile"
@@ -86,7 +93,8 @@ def _encode(args: argparse.Namespace, choices: FitChoices, pair: named_files.Pai
     fits: list[Fit] = []  # the fit, once there is one to lose
     try:
         with progress_listener(args.quiet) as listener:
-            job = EncodeJob(choices, checkpoint, load_fit(args.resume), listener, fits.append)
+            resume = load_fit(args.resume)
+            job = EncodeJob(choices, checkpoint, resume, listener, fits.append, args.tile)
             encoded = encode_whole(picture, job)
         streams.write_output(output, encoded.data, args.force)
     except KeyboardInterrupt as interrupt:
@@ -119,7 +127,8 @@ def _encode_to_goal(args: argparse.Namespace, choices: FitChoices, pair: named_f
     picture = _picture(args, source)
     try:
         with progress_listener(args.quiet) as listener:
-            encoded = encode_whole(picture, EncodeJob(choices, on_progress=listener))
+            job = EncodeJob(choices, on_progress=listener, tile=args.tile)
+            encoded = encode_whole(picture, job)
         streams.write_output(output, encoded.data, args.force)
     except KeyboardInterrupt as interrupt:
         raise KeyboardInterrupt("nothing was kept") from interrupt

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from givre.coder.encoder import Encoded, fit_and_write
+from givre.coder.encoder import fit_and_write
 from givre.coder.files.picture import AnySamples, Picture
 from givre.coder.fitting.checkpoint import Fit
 from givre.coder.fitting.context import FitContext, fit_context
@@ -21,6 +21,7 @@ from givre.coder.fitting.settings import FitSettings
 from givre.coder.fitting.source import Source, source_of
 from givre.coder.fitting.starting_point import choose_start
 from givre.coder.fitting.trainer import Trainer
+from givre.coder.report import Encoded
 
 REFERENCE: FitKernels = ReferenceKernels(1)
 FUSED: FitKernels = choose_kernels("fused", torch.device("cpu"), 1)

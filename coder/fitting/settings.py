@@ -12,7 +12,12 @@ from givre.coder.fitting.setting_table import (
     SETTINGS,
 )
 from givre.errors import UsageError
-from givre.models.architecture import NAMED_POINTS, Architecture, default_grids
+from givre.models.architecture import (
+    FIRST_HYPER_LEVEL,
+    NAMED_POINTS,
+    Architecture,
+    default_grids,
+)
 
 LMBDA_WORST, LMBDA_BEST = 0.05, 1e-5
 """Lambda of quality 0 and of quality 100."""
@@ -37,6 +42,8 @@ class FitSettings:
             starts the fit: filters are learned, and the file holds the learned ones.
         prior: number of the prior that the networks start from and are coded against, 0 for
             none; None for the one that was learned at the closest lambda.
+        n_levels: main grids; None for as many as are usual for the size of the image. All tiles of
+            a picture have the same number.
 
     Raises:
         UsageError: a value is out of range.
@@ -51,9 +58,12 @@ class FitSettings:
     kernels: str = "auto"
     ups_init: str | None = None
     prior: int | None = None
+    n_levels: int | None = None
 
     def __post_init__(self) -> None:
         for field in fields(self):
+            if field.name not in SETTINGS:  # not a user's choice
+                continue
             SETTINGS[field.name].check(getattr(self, field.name))
         if self.complexity not in NAMED_POINTS:
             raise UsageError(f"complexity is {self.complexity!r}, it must be a named point here")
@@ -62,6 +72,8 @@ class FitSettings:
 def architecture_for(settings: FitSettings, width: int, height: int, channels: int) -> Architecture:
     """Architecture of a fit: the named point, with the grids that the image's size asks for."""
     n_levels, n_hyper = default_grids(width, height)
+    if settings.n_levels is not None:
+        n_levels, n_hyper = settings.n_levels, settings.n_levels - FIRST_HYPER_LEVEL
     point = NAMED_POINTS[settings.complexity]
     return replace(point, n_levels=n_levels, n_hyper=n_hyper, n_channels=channels)
 

@@ -30,6 +30,8 @@ class Source:
         opacity: (H, W) float32 in [0, 1], alpha as a part of its largest value; None if the picture
             is opaque.
         classes: uint8 (H, W), the mask; None if the picture is opaque.
+        shares: (H, W) float32 above 0 and up to 1, how much of each pixel a tile makes where others
+            cover it too; None where it makes all.
     """
 
     samples: AnySamples
@@ -37,11 +39,17 @@ class Source:
     alpha: Alpha = Alpha.NONE
     opacity: NDArray[np.float32] | None = None
     classes: Classes | None = None
+    shares: NDArray[np.float32] | None = None
 
     @property
     def colours(self) -> int:
         """Channels without alpha, 1 or 3."""
         return int(self.samples.shape[2]) - (self.alpha is Alpha.SOFT)
+
+    @property
+    def colour_samples(self) -> AnySamples:
+        """Samples (H, W, 1 or 3) without alpha."""
+        return self.samples[:, :, : self.colours]
 
     @property
     def largest(self) -> int:
@@ -60,14 +68,20 @@ class Source:
         """Weights of squared errors, float32 (H, W, C); None where all count alike.
 
         Colours count by their opacity. Alpha counts where the mask leaves it open, and a third as
-        much as the colours together.
+        much as the colours together. Where tiles overlap each counts by its share: what they leave
+        out is nearly the same.
         """
-        if self.opacity is None or self.classes is None:
-            return None
-        found = np.repeat(self.opacity[:, :, None], self.samples.shape[2], axis=2)
-        if self.alpha is Alpha.SOFT:
-            found[:, :, -1] = self.classes == BETWEEN
-        return found
+        found = None
+        if self.opacity is not None and self.classes is not None:
+            found = np.repeat(self.opacity[:, :, None], self.samples.shape[2], axis=2)
+            if self.alpha is Alpha.SOFT:
+                found[:, :, -1] = self.classes == BETWEEN
+        if self.shares is None:
+            return found
+        shares = self.shares[:, :, None]
+        if found is None:
+            return np.repeat(shares, self.samples.shape[2], axis=2)
+        return found * shares
 
     @cached_property
     def digest(self) -> str:
@@ -79,8 +93,13 @@ class Source:
         return found.hexdigest()
 
 
-def source_of(picture: Picture) -> Source:
+def source_of(picture: Picture, alpha: Alpha | None = None) -> Source:
     """Take a picture apart. Alpha that is opaque throughout is dropped.
+
+    Args:
+        picture: samples and their depth.
+        alpha: what it has to say of transparency, as it is part of a larger picture; None for what
+            its own pixels need.
 
     Raises:
         ImageError: the samples are of a kind that the codec does not take.
@@ -91,7 +110,7 @@ def source_of(picture: Picture) -> Source:
     if not has_alpha(channels):
         return Source(samples, depth)
     classes = alpha_classes(samples[:, :, -1], depth)
-    alpha = alpha_kind(classes)
+    alpha = alpha_kind(classes) if alpha is None else alpha
     opacity = samples[:, :, -1].astype(np.float32) / np.float32((1 << depth) - 1)
     if alpha is not Alpha.SOFT:
         samples = samples[:, :, : _COLOURS_OF[channels]].copy()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 
-from givre.bitstream.container import payload_bytes
+from givre.bitstream.container import payload_bytes, section_bytes
 from givre.bitstream.header import VERSION
 from givre.bitstream.header_code import read_header
 from givre.bitstream.metadata_sections import SECTION_NAMES
@@ -43,7 +43,7 @@ def file_info(data: bytes) -> dict[str, object]:
     macs = mac_per_pixel(arch, where.width, where.height)
     total = macs.pop("total")
     size = len(data)
-    metadata_bytes = max(size - after - 4, 0) if header.has_metadata else 0
+    metadata_bytes = section_bytes(data)
     header_bytes = max(size - payload_bytes(header) - metadata_bytes, 0)
     intact = size > 4 and zlib.crc32(memoryview(data)[:-4]) == int.from_bytes(data[-4:], "little")
 

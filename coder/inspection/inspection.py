@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from givre.bitstream.container import payload_bytes, unpack
+from givre.bitstream.container import payload_bytes, section_bytes, unpack
 from givre.bitstream.header import Header
 from givre.bitstream.latent_cost import latent_bits
 from givre.bitstream.tiling import Rectangle
@@ -53,6 +53,7 @@ class Inspection:
     Attributes:
         header: of the file.
         file_bytes: size of the file.
+        metadata_bytes: of the sections after the pixels.
         grids: every latent grid with its bits, fine to coarse (`models.geometry.grids`).
         stages: every upsampling stage with its filters, coarse to fine.
         stack: the main grids after upsampling, which the synthesis sees, float64 (L, H, W).
@@ -61,6 +62,7 @@ class Inspection:
 
     header: Header
     file_bytes: int
+    metadata_bytes: int
     grids: tuple[InspectedGrid, ...]
     stages: tuple[InspectedStage, ...]
     stack: NDArray[np.float64]
@@ -100,7 +102,7 @@ class Inspection:
             "channels": header.channels,
             "complexity": architecture_name(header.architecture) or "custom",
             "bytes": self.file_bytes,
-            "header_bytes": self.file_bytes - payload_bytes(header),
+            "header_bytes": self.file_bytes - payload_bytes(header) - self.metadata_bytes,
             "parameter_bytes": header.parameter_bytes,
             "latent_bytes": header.latent_bytes,
             "latent_bits": total,
@@ -166,6 +168,7 @@ def inspect_file(
     return Inspection(
         header=header,
         file_bytes=len(data),
+        metadata_bytes=section_bytes(data),
         grids=tuple(found),
         stages=inspect_stages(arch, decoded.parameters),
         stack=upsampled_stack(decoder, decoded.parameters, arch, main),

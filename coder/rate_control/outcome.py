@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from givre.coder.encoder import Encoded
 from givre.coder.rate_control.goal import Goal
+from givre.coder.report import Encoded
 
 
 def admitted(goal: Goal, found: Sequence[Encoded]) -> list[Encoded]:

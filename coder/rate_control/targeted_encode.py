@@ -16,7 +16,7 @@ from torch import Tensor
 
 from givre.bitstream.metadata_sections import metadata_sections
 from givre.bitstream.parameters import QuantisedParameters
-from givre.coder.encoder import Encoded, check_collapse, write_fit
+from givre.coder.encoder import write_fit
 from givre.coder.exact_backends import compiling_meanwhile
 from givre.coder.files.picture import Picture
 from givre.coder.fitting.checkpoint import Fit
@@ -36,6 +36,7 @@ from givre.coder.rate_control.correction import CHECKS, REWINDS, Search, Steerin
 from givre.coder.rate_control.goal import Goal
 from givre.coder.rate_control.outcome import best, filled, meets, out_of_reach
 from givre.coder.rate_control.starting_lmbda import other_bits, starting_lmbda
+from givre.coder.report import Encoded, check_collapse
 from givre.errors import CollapseError, TargetError
 
 _log = logging.getLogger(__name__)

@@ -20,8 +20,8 @@ from givre.bitstream.latents import write_latents
 from givre.bitstream.parameters import QuantisedParameters, read_parameters, write_parameters
 from givre.bitstream.priors import NO_PRIOR, PRIOR_HASHES, Prior, build_prior, load_prior
 from givre.bitstream.side_information import PRIOR_GUESSES
+from givre.coder.coded_tile import coded_latents
 from givre.coder.decoder import decode_samples, reconstruct
-from givre.coder.encoder import coded_latents
 from givre.coder.inspection.file_info import file_info
 from givre.coder.inspection.inspection import inspect_file
 from givre.errors import CorruptError, UnsupportedError, UsageError

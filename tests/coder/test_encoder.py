@@ -19,11 +19,12 @@ from givre.bitstream.container import unpack
 from givre.bitstream.parameters import QuantisedParameters, read_parameters
 from givre.bitstream.priors import load_prior
 from givre.coder.decoder import decode_samples
-from givre.coder.encoder import Encoded, check_collapse, encode_fit, write_fit
+from givre.coder.encoder import encode_fit, write_fit
 from givre.coder.fitting.checkpoint import Fit
 from givre.coder.fitting.settings import FitSettings
 from givre.coder.inspection.file_info import file_info
 from givre.coder.psnr import mean_squared_error, psnr_db
+from givre.coder.report import Encoded, check_collapse
 from givre.errors import BitstreamError, CheckpointError, CollapseError, GivreError, ImageError
 from givre.models.architecture import tensor_specs
 from givre.models.codec_model import CodecModel

@@ -355,6 +355,9 @@ def tile_streams() -> Streams:
     """Pictures in tiles, and sections after the pixels."""
     return {
         "tiles": Stream("six tiles with parameters of their own", partial(tiled, shared=False)),
+        "tiles-no-overlap": Stream(
+            "six tiles side by side", partial(tiled, shared=False, overlap=0)
+        ),
         "tiles-shared": Stream("six tiles with the same parameters", partial(tiled, shared=True)),
         "tiles-16-bits-metadata": Stream(
             "six tiles of 16 bits a sample, with metadata",

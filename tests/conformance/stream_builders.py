@@ -23,8 +23,8 @@ from givre.bitstream.priors import load_prior
 from givre.bitstream.sections import Section
 from givre.bitstream.side_information import NO_GUESSES
 from givre.bitstream.tiling import Tiling, tile_rectangles
+from givre.coder.coded_tile import coded_latents
 from givre.coder.decoder import TilePlan, reconstruct
-from givre.coder.encoder import coded_latents
 from givre.coder.transparency import Classes, with_mask
 from givre.models.architecture import (
     NAMED_POINTS,
@@ -125,7 +125,12 @@ def disc(width: int, height: int, soft: bool) -> Classes:
 
 
 def tiled(
-    shared: bool, *, bit_depth: int = 8, channels: int = 3, sections: tuple[Section, ...] = ()
+    shared: bool,
+    *,
+    bit_depth: int = 8,
+    channels: int = 3,
+    sections: tuple[Section, ...] = (),
+    overlap: int = 8,
 ) -> bytes:
     """A picture of 150 x 90 pixels in six tiles of 64 x 64 or less.
 
@@ -134,9 +139,10 @@ def tiled(
         bit_depth: bits a sample.
         channels: outputs of the synthesis.
         sections: what follows the pixels.
+        overlap: of the tiles, 8 or 0.
     """
     arch = replace(NAMED_POINTS["lop"], n_channels=channels)
-    tiling, width, height = Tiling(64, 64, shared), 150, 90
+    tiling, width, height = Tiling(64, 64, shared, overlap), 150, 90
     largest = (1 << bit_depth) - 1
     entries, payloads, common = [], [], b""
     for i, where in enumerate(tile_rectangles(width, height, tiling)):

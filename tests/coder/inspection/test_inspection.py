@@ -22,8 +22,8 @@ from givre.bitstream.latent_cost import latent_bits
 from givre.bitstream.latents import write_latents
 from givre.bitstream.parameters import read_parameters
 from givre.bitstream.scales import LATENT_SCALES
+from givre.coder.coded_tile import coded_latents
 from givre.coder.decoder import decode_samples
-from givre.coder.encoder import coded_latents
 from givre.coder.inspection.inspection import Inspection, inspect_file
 from givre.coder.inspection.learned_filters import InspectedStage, classical_kernels
 from givre.coder.inspection.plots import filters_figure, latents_figure, reduced

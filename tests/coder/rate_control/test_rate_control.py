@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import givre
-from givre.coder.encoder import _CONVERGED_STEPS
 from givre.coder.fitting.choices import FitChoices, continued_settings
 from givre.coder.fitting.progress import Progress
 from givre.coder.fitting.schedule import Recipe, learning_left, plan_step
@@ -38,6 +37,7 @@ from givre.coder.rate_control.correction import (
 from givre.coder.rate_control.goal import Goal, goal_of
 from givre.coder.rate_control.lmbda_response import QualityResponse, RateResponse, susceptibility
 from givre.coder.rate_control.targeted_encode import encode_to_goal
+from givre.coder.report import _CONVERGED_STEPS
 from givre.errors import CollapseError, TargetError, UsageError
 from givre.scripts.main import main
 
