@@ -23,7 +23,7 @@ Array = np.ndarray
 Parameters = dict[str, Array]
 
 Decoder = namedtuple("Decoder", "S F A K T k p L Y C B point prior alpha")
-Tile = namedtuple("Tile", "rows columns H W low high parameters latents mask crc")
+Tile = namedtuple("Tile", "y x H W weights low high parameters latents mask crc")
 
 PRIORS = Path(__file__).resolve().parents[1] / "bitstream" / "priors"
 MAX_PIXELS, MAX_TILES = 1 << 28, 1 << 16
@@ -89,26 +89,38 @@ def read_header(r: Reader) -> tuple[Decoder, list[Tile], int, bool]:
     alpha = "none" if channels % 2 else "mask" if pixel_format & 8 else "soft"
     width, height = r.varint() + 1, r.varint() + 1
     depth = r.number(1) if pixel_format & 4 else 8
-    tile_width, tile_height, shares = width, height, 0
-    if flags & 64:
-        shares = r.number(1)
-        tile_width, tile_height = (min(64 * (r.varint() + 1), side) for side in (width, height))
-    n_tiles = -(-width // tile_width) * -(-height // tile_height)
-    if width * height > 1 << 28 or n_tiles > 1 << 16:
+    tiling = r.number(1) if flags & 64 else 0
+    shares, overlap = tiling & 1, 4 * (tiling & 2)
+    columns, rows = (64 * (r.varint() + 1) if flags & 64 else side for side in (width, height))
+    if width * height > 1 << 24 or -(-width // columns) * -(-height // rows) > 1 << 16:
         raise ValueError("the picture is too large, or has too many tiles")
-    n_main = 7 + (tile_width * tile_height >= 1000000) + (tile_width * tile_height >= 3000000)
+    pixels = min(columns, width) * min(rows, height)
+    n_main = 7 + (pixels >= 1000000) + (pixels >= 3000000)
     n_hyper, n_main = divmod(r.number(1), 16) if flags & 8 else (n_main - 4, n_main)
     outputs = channels - (alpha == "mask")
     d = Decoder(*sizes, n_main, n_hyper, outputs, depth, point, prior, alpha)
     shared_bytes, tiles = r.varint() if shares else 0, []
-    for y in range(0, height, tile_height):
-        for x in range(0, width, tile_width):
-            h, w = min(tile_height, height - y), min(tile_width, width - x)
+    for y, h, down in spans(height, rows, overlap):
+        for x, w, across in spans(width, columns, overlap):
+            place = y, x, h, w, down[:, None, None] * across[:, None]
             low, high = read_range(r, d, flags >> 4 & 3)
             lengths = 0 if shares else r.varint(), r.varint(), 0 if alpha == "none" else r.varint()
-            place = slice(y, y + h), slice(x, x + w), h, w
             tiles.append(Tile(*place, low, high, *lengths, r.number(4)))
     return d, tiles, shared_bytes, bool(flags & 128)
+
+
+def spans(length: int, side: int, overlap: int) -> Iterator[tuple[int, int, Array]]:
+    """First place, number of places and their weights of the tiles along one axis."""
+    for a in range(0, length, side):
+        b = a + side
+        first, last = max(a - overlap, 0), min(b + overlap, length)
+        places = np.arange(first, last)
+        weights = np.full(last - first, 32)
+        if a > 0 and overlap:
+            weights = np.where(places < a + 8, 2 * (places - a) + 17, weights)
+        if b < length and overlap:
+            weights = np.where(places >= b - 8, 15 - 2 * (places - b), weights)
+        yield first, last - first, weights
 
 
 def read_range(r: Reader, d: Decoder, code: int) -> tuple[Array, Array]:
@@ -441,12 +453,13 @@ def decode(data: bytes, priors: Path = PRIORS) -> tuple[Array, int]:
             raise ValueError("a section after the pixels is damaged")
     if r.number(4) != zlib.crc32(data[:-4]) or r.position != len(data):
         raise ValueError("the checksum of the file does not match")
-    shape = max(t.rows.stop for t in tiles), max(t.columns.stop for t in tiles)
-    samples = np.zeros((*shape, d.C + (d.alpha == "mask")), "u1" if d.B == 8 else "<u2")
+    shape = max(t.y + t.H for t in tiles), max(t.x + t.W for t in tiles)
+    sums = np.zeros((*shape, d.C + (d.alpha == "mask")), int)
     for tile, (parameters, latents, mask) in zip(tiles, parts, strict=True):
         p = read_parameters(d, shared or parameters, priors)
-        samples[tile.rows, tile.columns] = decode_tile(d, p, tile, latents, mask)
-    return samples, d.B
+        samples = decode_tile(d, p, tile, latents, mask)
+        sums[tile.y : tile.y + tile.H, tile.x : tile.x + tile.W] += tile.weights * samples
+    return ((sums + 512) // 1024).astype(samples.dtype), d.B
 
 
 def png(samples: Array, depth: int) -> bytes:
