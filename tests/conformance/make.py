@@ -37,8 +37,10 @@ from stream_builders import (
     half_samples,
     halves,
     large,
+    large_tiled,
     largest,
     modest,
+    specks,
     synthetic,
     tiled,
     unread_bytes,
@@ -348,7 +350,19 @@ def alpha_streams() -> Streams:
                 classes=disc(37, 29, soft),
             ),
         )
-    return found
+    return found | {
+        "worked-mask-8x5": Stream("the mask in the worked example of the format", _worked_mask),
+        "mask-counts-halved": Stream(
+            "counts of a pattern with a sum of 2^14, and above it; one output and a mask",
+            partial(large, 237, 68, specks(237, 68)),
+        ),
+    }
+
+
+def _worked_mask() -> bytes:
+    arch = replace(_worked_architecture(), n_channels=2)
+    quantised, latents = modest_parameters(arch, 75), random_latents(arch, 8, 5, 75)
+    return synthetic(arch, (8, 5), quantised, latents, (0, 255), classes=disc(8, 5, soft=True))
 
 
 def tile_streams() -> Streams:
@@ -367,6 +381,19 @@ def tile_streams() -> Streams:
         "metadata": Stream(
             "sections after the pixels: compressed, plain, and of a kind that no reader knows",
             partial(with_sections, SECTIONS),
+        ),
+        "tiles-wide": Stream(
+            "tiles of 2^20 x 64, wider than the picture; a last tile of one row",
+            partial(tiled, shared=True, size=(40, 129), sides=(1 << 20, 64)),
+        ),
+        "tiles-narrow": Stream(
+            "a last tile of five columns, fewer than what it overlaps",
+            partial(tiled, shared=False, size=(133, 50), sides=(128, 64), bit_depth=10),
+        ),
+        "tiles-usual-3904x300": Stream(
+            "more than a million pixels in the picture and, with what it overlaps, in its first "
+            "tile: the usual grids are those of the rectangle, 3904 x 256",
+            partial(large_tiled, (3904, 300), (3904, 256)),
         ),
     }
 
@@ -407,12 +434,15 @@ def rule_streams() -> Streams:
     }
 
 
-def _worked() -> bytes:
-    arch = Architecture(
+def _worked_architecture() -> Architecture:
+    return Architecture(
         n_spatial=3, n_features=1, synthesis_hidden=4, n_residual=2, n_arm_hidden=1,
         ups_k_size=4, ups_preconcat_k_size=3, n_levels=4, n_hyper=1, n_channels=2,
     )  # fmt: skip
-    return modest(arch, (12, 9), 55)
+
+
+def _worked() -> bytes:
+    return modest(_worked_architecture(), (12, 9), 55)
 
 
 def streams() -> Streams:

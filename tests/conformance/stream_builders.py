@@ -124,6 +124,15 @@ def disc(width: int, height: int, soft: bool) -> Classes:
     return classes
 
 
+def specks(width: int, height: int) -> Classes:
+    """Classes of a picture that is transparent but for small opaque spots, far from each other."""
+    y, x = np.mgrid[:height, :width]
+    classes = np.full((height, width), TRANSPARENT, np.uint8)
+    classes[(x * 7 + y * 13) % 97 == 0] = OPAQUE
+    classes[(x // 9 + y // 7) % 11 == 0] = OPAQUE
+    return classes
+
+
 def tiled(
     shared: bool,
     *,
@@ -131,8 +140,10 @@ def tiled(
     channels: int = 3,
     sections: tuple[Section, ...] = (),
     overlap: int = 8,
+    size: Size = (150, 90),
+    sides: Size = (64, 64),
 ) -> bytes:
-    """A picture of 150 x 90 pixels in six tiles of 64 x 64 or less.
+    """A picture in tiles, six of 64 x 64 pixels or less by default.
 
     Args:
         shared: whether the tiles have the same parameters.
@@ -140,9 +151,11 @@ def tiled(
         channels: outputs of the synthesis.
         sections: what follows the pixels.
         overlap: of the tiles, 8 or 0.
+        size: width and height of the picture.
+        sides: width and height of the tiles.
     """
     arch = replace(NAMED_POINTS["lop"], n_channels=channels)
-    tiling, width, height = Tiling(64, 64, shared, overlap), 150, 90
+    tiling, (width, height) = Tiling(*sides, shared, overlap), size
     largest = (1 << bit_depth) - 1
     entries, payloads, common = [], [], b""
     for i, where in enumerate(tile_rectangles(width, height, tiling)):
@@ -196,9 +209,8 @@ def largest() -> bytes:
     return synthetic(arch, (23, 19), modest_parameters(arch, 1, exponent=3), latents)
 
 
-def large(width: int, height: int) -> bytes:
-    """A large picture with the usual grids; its decoder and its latents cost next to nothing."""
-    n_levels, n_hyper = default_grids(width, height)
+def _cheap(n_levels: int, n_hyper: int) -> tuple[Architecture, QuantisedParameters]:
+    """A decoder that costs next to nothing, as its latents do if they are likely."""
     arch = Architecture(
         n_spatial=2, n_features=0, synthesis_hidden=1, n_residual=0, n_arm_hidden=0,
         ups_k_size=4, ups_preconcat_k_size=1, n_levels=n_levels, n_hyper=n_hyper, n_channels=1,
@@ -214,10 +226,51 @@ def large(width: int, height: int) -> bytes:
     values["synthesis.output.weight"][:] = 0.25
     values["synthesis.stabiliser.weight"][0, :, 0, 0] = 0.03125 * np.arange(1, n_levels + 1)
     integers = {name: np.rint(value * 32).astype(np.int32) for name, value in values.items()}
-    quantised = QuantisedParameters(integers, dict.fromkeys(group_names(arch), 5))
+    return arch, QuantisedParameters(integers, dict.fromkeys(group_names(arch), 5))
+
+
+def large(width: int, height: int, classes: Classes | None = None) -> bytes:
+    """A picture with the usual grids; its decoder and its latents cost next to nothing.
+
+    Args:
+        width: in pixels.
+        height: in pixels.
+        classes: of the pixels, TRANSPARENT or OPAQUE; by default there is no alpha.
+    """
+    arch, quantised = _cheap(*default_grids(width, height))
     backend = NumpyBackend(arch, quantised.values(arch))
     latents = likely_latents(backend, plan_for(arch, width, height))
-    return synthetic(arch, (width, height), quantised, latents)
+    return synthetic(arch, (width, height), quantised, latents, classes=classes)
+
+
+def large_tiled(size: Size, sides: Size) -> bytes:
+    """A picture in overlapping tiles with the usual grids, which costs next to nothing.
+
+    Args:
+        size: width and height of the picture.
+        sides: width and height of the tiles, no longer than the picture's.
+    """
+    (width, height), tiling = size, Tiling(*sides, shared=True)
+    arch, quantised = _cheap(*default_grids(*sides))
+    backend = NumpyBackend(arch, quantised.values(arch))
+    parameters = write_parameters(arch, quantised)
+    entries, payloads = [], []
+    for where in tile_rectangles(width, height, tiling):
+        plan = plan_for(arch, where.width, where.height)
+        latents = likely_latents(backend, plan)
+        entry, payload = _tile(plan, quantised, latents, b"", None)
+        entries.append(entry)
+        payloads.append(payload)
+    header = Header(
+        width=width,
+        height=height,
+        bit_depth=8,
+        architecture=arch,
+        tiles=tuple(entries),
+        tiling=tiling,
+        shared_parameter_bytes=len(parameters),
+    )
+    return pack(Container(header, tuple(payloads), parameters))
 
 
 def from_prior(
