@@ -1,27 +1,32 @@
-"""Print the worked example of the format document: bytes of one file, numbers inside another.
+"""Print the worked example of the format document: bytes of a file, numbers inside others.
 
 python docs/worked_example.py
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from textwrap import wrap
 
 import numpy as np
 from numpy.typing import NDArray
 
-from givre.bitstream.container import Container, read_prefix, unpack
+from givre.bitstream import alpha_mask
+from givre.bitstream.container import Container, unpack
+from givre.bitstream.header import Alpha, Header, header_range_code
 from givre.bitstream.laplace_counts import cumulative_counts
 from givre.bitstream.latents import LatentReader
 from givre.bitstream.parameters import QuantisedParameters, read_parameters
 from givre.bitstream.priors import load_prior
-from givre.bitstream.sample_range import range_code
+from givre.bitstream.rangecoder import SymbolDecoder
+from givre.bitstream.sample_range import write_range
 from givre.bitstream.scales import LATENT_SCALES
+from givre.bitstream.tiling import n_tiles, write_tiling
 from givre.bitstream.varint import encode_varint
 from givre.coder.decoder import decode_samples, grid_predictor
-from givre.models.architecture import Architecture, architecture_name, default_grids, group_names
+from givre.models.architecture import Architecture, architecture_name, group_names
+from givre.models.context import context_offsets
 from givre.models.exact.numpy_backend import (
     NumpyBackend,
     preconcat_pass,
@@ -33,6 +38,7 @@ from givre.models.geometry import LATENT_MAX, LATENT_MIN, Grid, grids
 STREAMS = Path(__file__).resolve().parents[1] / "tests" / "conformance"
 BYTES_OF = STREAMS / "fitted-lop-32x24x1.givre"
 NUMBERS_OF = STREAMS / "worked-12x9.givre"
+MASK_OF = STREAMS / "worked-mask-8x5.givre"
 
 LATENTS = {"h3": [(1, 1)], "y3": [(1, 1)], "y1": [(2, 3)], "y0": [(4, 6)]}
 """The latents whose prediction is printed: label of the grid to rows and columns."""
@@ -40,44 +46,96 @@ LATENTS = {"h3": [(1, 1)], "y3": [(1, 1)], "y1": [(2, 3)], "y0": [(4, 6)]}
 PIXEL = (2, 2)
 """Row and column of the pixel whose synthesis is printed."""
 
+WAVES = 5
+"""Waves of the mask whose decisions are printed."""
+
 Doubles = NDArray[np.float64]
+Field = tuple[int, str]
+"""Bytes of a field and what it says."""
 
 
 # --- bytes --------------------------------------------------------------------------------------
 
 
-def fields(data: bytes) -> list[tuple[int, str]]:
-    """(length, meaning) of every field of a file of a named architecture, in order."""
-    header = read_prefix(data)
-    arch = header.architecture
-    found_grids = arch.n_levels, arch.n_hyper
-    usual = found_grids == default_grids(header.width, header.height)
-    code = range_code(header.sample_low, header.sample_high, header.bit_depth)
+def varint_field(value: int, meaning: str) -> Field:
+    """A field that is a varint."""
+    return len(encode_varint(value)), meaning
+
+
+def fields(data: bytes) -> Iterator[Field]:
+    """Every field of a file, in order; fields without bytes are left out."""
+    yield from (field for field in all_fields(data) if field[0])
+
+
+def all_fields(data: bytes) -> Iterator[Field]:
+    """Every field of a file, in order; some may have no bytes."""
+    container = unpack(data)
+    header = container.header
+    yield from picture_fields(data, header)
+    for i in range(len(header.tiles)):
+        yield from tile_fields(header, i)
+    shared = header.shared_parameter_bytes
+    yield shared, "parameter section of all tiles"
+    for i, tile in enumerate(header.tiles):
+        of_tile = f" of tile {i}" if header.tiling else ""
+        yield tile.parameter_bytes, f"parameter section{of_tile}"
+        yield tile.latent_bytes, f"latent section{of_tile}"
+        yield tile.mask_bytes, f"mask section{of_tile}"
+    if container.sections:
+        start = header_bytes(data, header) + shared
+        start += sum(t.parameter_bytes + t.latent_bytes + t.mask_bytes for t in header.tiles)
+        yield len(data) - start - 4, "sections after the pixels"
+    yield 4, "CRC-32 of all that precedes"
+
+
+def header_bytes(data: bytes, header: Header) -> int:
+    """Bytes of a header."""
+    length = sum(length for length, _ in picture_fields(data, header))
+    return length + sum(n for i in range(len(header.tiles)) for n, _ in tile_fields(header, i))
+
+
+def picture_fields(data: bytes, header: Header) -> Iterator[Field]:
+    """The fields of a header that belong to the whole picture."""
+    arch, decoder, pixel_format = header.architecture, data[4], data[5 + 7 * (data[4] & 7 == 7)]
+    name = architecture_name(arch)
     prior = f"prior {header.prior}" if header.prior else "no prior"
-    found = [
-        (3, "magic number"),
-        (1, "version"),
-        (1, f"decoder: {architecture_name(arch)}, {'usual' if usual else 'other'} grids, "
-            f"range code {code}"),
-        (1, f"pixel format: {arch.n_channels} channels, {header.bit_depth} bits, {prior}"),
-        (len(encode_varint(header.width - 1)), f"width {header.width}, less 1"),
-        (len(encode_varint(header.height - 1)), f"height {header.height}, less 1"),
-    ]  # fmt: skip
-    if not usual:
-        found.append((1, f"grids: {found_grids[0]} levels, {found_grids[1]} hyper-latents"))
-    for c, (low, high) in enumerate(zip(header.sample_low, header.sample_high, strict=True)):
-        if code:  # which is also the number of bytes a channel, of 8-bit samples
-            found.append((code, f"channel {c}: samples {low} to {high}"))
-    for name, length in (
-        ("parameter", header.parameter_bytes),
-        ("latent", header.latent_bytes),
-    ):
-        found.append((len(encode_varint(length)), f"{name} section: {length} bytes"))
-    found.append((4, f"CRC-32 of the samples, {header.pixel_crc:08x}"))
-    found.append((header.parameter_bytes, "parameter section"))
-    found.append((header.latent_bytes, "latent section"))
-    found.append((4, "CRC-32 of all that precedes"))
-    return found
+    grids_follow, depth_follows = decoder & 8, pixel_format & 4
+    yield 3, "magic number"
+    yield 1, "version"
+    notes = [name or "custom", "other grids" if grids_follow else "usual grids"]
+    notes += [f"range code {decoder >> 4 & 3}"]
+    notes += ["tiles"] * bool(decoder & 64) + ["sections after the pixels"] * bool(decoder & 128)
+    yield 1, f"decoder: {', '.join(notes)}"
+    yield 0 if name else 7, "custom architecture"
+    bits = "depth follows" if depth_follows else "8 bits"
+    alpha = {Alpha.NONE: "", Alpha.MASK: "alpha is a mask, ", Alpha.SOFT: "soft alpha, "}
+    channels = f"{header.channels} channel{'s' * (header.channels > 1)}"
+    yield 1, f"format: {channels}, {alpha[header.alpha]}{bits}, {prior}"
+    yield varint_field(header.width - 1, f"width {header.width}, less 1")
+    yield varint_field(header.height - 1, f"height {header.height}, less 1")
+    yield 1 if depth_follows else 0, f"{header.bit_depth} bits a sample"
+    if header.tiling is not None:
+        number = n_tiles(header.width, header.height, header.tiling)
+        yield len(write_tiling(header.tiling)), f"tiling: {number} tiles"
+    levels, hyper = arch.n_levels, arch.n_hyper
+    yield 1 if grids_follow else 0, f"grids: {levels} main grids, {hyper} hyper grids"
+    shared = header.shared_parameter_bytes
+    if header.shares_parameters:
+        yield varint_field(shared, f"parameter section of all tiles: {shared} bytes")
+
+
+def tile_fields(header: Header, index: int) -> Iterator[Field]:
+    """The fields of a header that belong to a tile."""
+    tile, code = header.tiles[index], header_range_code(header)
+    for c, (low, high) in enumerate(zip(tile.sample_low, tile.sample_high, strict=True)):
+        n_bytes = len(write_range((low,), (high,), header.bit_depth, code))
+        yield n_bytes, f"output {c}: samples {low} to {high}"
+    if not header.shares_parameters:
+        yield varint_field(tile.parameter_bytes, f"parameter section: {tile.parameter_bytes} bytes")
+    yield varint_field(tile.latent_bytes, f"latent section: {tile.latent_bytes} bytes")
+    if header.alpha is not Alpha.NONE:
+        yield varint_field(tile.mask_bytes, f"mask section: {tile.mask_bytes} bytes")
+    yield 4, f"CRC-32 of the samples, {tile.pixel_crc:08x}"
 
 
 def dump(data: bytes) -> str:
@@ -99,7 +157,7 @@ def read(container: Container) -> QuantisedParameters:
     """What the parameter section holds."""
     arch = container.header.architecture
     prior = load_prior(arch, container.header.prior)
-    return read_parameters(arch, container.parameters, prior)
+    return read_parameters(arch, container.parameters(0), prior)
 
 
 def steps(arch: Architecture, quantised: QuantisedParameters, tensors: Iterable[str]) -> str:
@@ -172,7 +230,7 @@ def decoded_grids(
     container: Container, parameters: Mapping[str, Doubles]
 ) -> tuple[list[Doubles], dict[str, list[str]]]:
     """All grids, fine to coarse, and the lines of the latents of LATENTS, by grid."""
-    header, reader = container.header, LatentReader(container.latents)
+    header, reader = container.header, LatentReader(container.tiles[0].latents)
     backend = RecordingBackend(header.architecture, parameters)
     all_grids = grids(header.architecture, header.width, header.height)
     values: list[Doubles] = []
@@ -273,7 +331,8 @@ def numbers(data: bytes) -> list[str]:
     dense, stages = upsampled(parameters, main)
     out, layers = synthesised(parameters, dense, arch.n_residual)
     samples = decode_samples(data)
-    low, high = (np.array(end)[:, None, None] for end in (header.sample_low, header.sample_high))
+    tile = header.tiles[0]
+    low, high = (np.array(end)[:, None, None] for end in (tile.sample_low, tile.sample_high))
     if (
         low + np.floor((high - low) * np.clip(out, 0, 1) + 0.5) != np.moveaxis(samples, 2, 0)
     ).any():
@@ -289,13 +348,67 @@ def numbers(data: bytes) -> list[str]:
     ]
 
 
+# --- mask ---------------------------------------------------------------------------------------
+
+
+def mask_lines(data: bytes) -> list[str]:
+    """The parts of the example that follow a mask: its bytes and classes, its first decisions."""
+    container = unpack(data)
+    header, section = container.header, container.tiles[0].mask
+    classes = alpha_mask.read_mask(section, header.width, header.height, has_between=True)
+    lines = [section[start : start + 16].hex(" ") for start in range(0, len(section), 16)]
+    lines += [f"row {y}  {' '.join(map(str, row))}" for y, row in enumerate(classes)]
+    return ["\n".join(lines), "\n".join(decisions(container))]
+
+
+def decisions(container: Container) -> Iterator[str]:
+    """A line for each decision of the first waves of a soft mask, before its wave is counted."""
+    header, decoder = container.header, SymbolDecoder(container.tiles[0].mask)
+    known = np.zeros((header.height, header.width), int)
+    counts = {"end": np.ones((729, 2), int), "opaque": np.ones((729, 2), int)}
+    yield "wave  pixel   decision  pattern  zeros  ones  skew   mean  below(1)  outcome"
+    for wave in range(WAVES):
+        pixels = [(y, wave - 2 * y) for y in range(header.height)]
+        pixels = [(y, x) for y, x in pixels if 0 <= x < header.width]
+        patterns = {(y, x): pattern(known, y, x) for y, x in pixels}
+        for kind in ("end", "opaque"):
+            made = []
+            for place in pixels:
+                zeros, ones = counts[kind][patterns[place]]
+                share = (min(zeros, ones) << 24) // (zeros + ones)
+                skew = int((share < alpha_mask.STATE_THRESHOLDS).sum())
+                mean = 0.5 + (skew if ones > zeros else -skew) / 4
+                outcome = int(decoder.bits(np.array([mean]))[0])
+                below = cumulative_counts(0, 1, mean, 1.0)[1]
+                made.append((place, outcome))
+                yield (
+                    f"{wave:4d}  {place!s}  {kind:<8}  {patterns[place]:7d}  {zeros:5d} {ones:5d}"
+                    f"  {skew:4d}  {mean:5.2f}  {below:8d}  {outcome:7d}"
+                )
+            for place, outcome in made:
+                counts[kind][patterns[place], outcome] += 2
+                if kind == "opaque":
+                    known[place] = 1 + outcome
+            pixels = [place for place, outcome in made if outcome]
+
+
+def pattern(classes: NDArray[np.int64], y: int, x: int) -> int:
+    """The number of the pattern of the neighbours of a pixel."""
+    found = 0
+    for i, (dy, dx) in enumerate(context_offsets(6)):
+        if y + dy >= 0 and 0 <= x + dx < classes.shape[1]:
+            found += 3**i * int(classes[y + dy, x + dx])
+    return found
+
+
 def main() -> None:
     """Print every part, with an empty line between two."""
     data = BYTES_OF.read_bytes()
     container = unpack(data)
     tensors = ("upsampling.transposed.0.weight", "synthesis.output.bias")
     first = steps(container.header.architecture, read(container), tensors)
-    print("\n\n".join([dump(data), first, *numbers(NUMBERS_OF.read_bytes())]))
+    parts = [dump(data), first, *numbers(NUMBERS_OF.read_bytes())]
+    print("\n\n".join([*parts, *mask_lines(MASK_OF.read_bytes())]))
 
 
 if __name__ == "__main__":
