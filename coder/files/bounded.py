@@ -21,12 +21,14 @@ def read_stream(stream: BinaryIO, name: str, limit: int = MAX_INPUT_BYTES) -> by
         limit: the largest number of bytes that is accepted.
 
     Raises:
-        ImageError: the stream holds more than `limit` bytes, or cannot be read.
+        ImageError: the stream holds more than `limit` bytes or text, or cannot be read.
     """
     try:
         data = stream.read(limit + 1)
     except OSError as error:
         raise ImageError(f"cannot read {name}: {error.strerror or error}") from error
+    if not isinstance(data, bytes):
+        raise ImageError(f"{name} is open for text, open it for bytes")
     if len(data) > limit:
         raise ImageError(f"{name} is larger than {limit} bytes, the most that givre reads")
     return data

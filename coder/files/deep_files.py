@@ -113,7 +113,7 @@ def read_deep_tiff(data: bytes, directory: Directory, name: str) -> tuple[AnySam
     import tifffile
 
     with tifffile.TiffFile(io.BytesIO(data)) as file:
-        page = file.pages[0]
+        page = file.pages.first
         if page.size != page.imagewidth * page.imagelength * channels:
             raise ValueError("it is no flat picture")
         samples = page.asarray()

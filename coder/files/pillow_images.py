@@ -39,7 +39,7 @@ _DEEP_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I")
 _CHANNELS = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4}
 _BAND_PIXELS = 1 << 20
 _CUT_BY_PILLOW = re.compile(r"[A-Za-z]+;16[BLNS]")  # BGR;16 is 5, 6 and 5 bits
-_SCALE_OF_RAW_MODE = {"L;2": 85, "L;4": 17, "1": 255}
+_SCALE_OF_RAW_MODE = {"L;2": 85, "L;4": 17}
 _PIXELS_PER_BYTE = {"raw": 8, "zip": 8 * 1040}
 """Most pixels that a byte of a file can stand for, by the name of Pillow's decoder."""
 
@@ -53,22 +53,20 @@ def open_image(data: bytes, name: str) -> ImageFile.ImageFile:
     Pillow's own limit of pixels is a setting of the whole process, so it is not used and not set.
 
     Raises:
-        ImageError: it is no image, damaged, or has too many pixels.
+        ImageError: it is no image, is damaged, or has too many pixels.
     """
-    Image.init()
-    stream = io.BytesIO(data)
-    for kind in Image.ID:
-        factory, accept = Image.OPEN[kind]
-        if accept and not _accepted(accept(data[:16])):
-            continue
-        stream.seek(0)
+    begins_as = ""
+    for kind, by_its_start in _formats(data):
         try:
-            image = factory(stream, "")
+            image = Image.OPEN[kind][0](io.BytesIO(data), "")
         except (SyntaxError, IndexError, TypeError, struct.error):  # not of this format
+            begins_as = begins_as or (kind if by_its_start else "")
             continue
         check_size(*image.size, name)
         _check_length(image, len(data), name)
         return image
+    if begins_as:
+        raise ImageError(f"cannot read {name}: it is {begins_as}, damaged or of a kind not taken")
     raise ImageError(f"{name} is not an image of a known format, as PNG or JPEG")
 
 
@@ -169,8 +167,17 @@ def tell_of_frames(image: Image.Image, name: str) -> None:
     _LOG.warning("%s has several %ss, %s is taken", name, kind, taken)
 
 
-def _accepted(answer: bool | str) -> bool:
-    return bool(answer) and not isinstance(answer, str)  # a text says why Pillow cannot read it
+def _formats(data: bytes) -> Iterator[tuple[str, bool]]:
+    """Formats that the file may have, and whether its start says so; the usual ones come first."""
+    tried: set[str] = set()
+    for load_plugins in (Image.preinit, Image.init):
+        load_plugins()
+        for kind in [kind for kind in Image.ID if kind not in tried]:
+            tried.add(kind)
+            accept = Image.OPEN[kind][1]
+            answer = accept(data[:16]) if accept else True
+            if answer and not isinstance(answer, str):  # a text says why Pillow cannot read it
+                yield kind, accept is not None
 
 
 def _check_length(image: ImageFile.ImageFile, length: int, name: str) -> None:
@@ -249,7 +256,7 @@ def _scale_of_transparent_grey(image: Image.Image) -> int:
         raw_mode = args[0] if isinstance(args, tuple) else args
         if raw_mode in _SCALE_OF_RAW_MODE and image.format == "PNG":
             return _SCALE_OF_RAW_MODE[raw_mode]
-    return 255 if image.mode == "1" else 1
+    return 1
 
 
 def _uncovered(image: Image.Image) -> np.ndarray | None:

@@ -80,15 +80,16 @@ def pixels_only(data: bytes) -> bytes:
     """
     parts: list[bytes | memoryview] = [SIGNATURE]
     end = len(SIGNATURE)
+    others = 0
     for chunk in _chunks(data):
         end += len(chunk.whole)
         if chunk.kind in _PIXEL_CHUNKS:
             parts.append(chunk.whole)
-        if chunk.kind == b"IEND":
-            break
-    else:
-        parts.append(memoryview(data)[end:])
-    return b"".join(parts)
+        else:
+            others += 1
+    if not others:
+        return data  # a large file is not copied for nothing
+    return b"".join((*parts, memoryview(data)[end:]))
 
 
 def read_notes(data: bytes, limit: int) -> PngNotes:

@@ -20,6 +20,7 @@ from givre.coder.files.deep_files import write_deep_png
 from givre.coder.files.netpbm import write_netpbm
 from givre.coder.files.picture import AnySamples, Picture, widen
 from givre.coder.files.profiles import profile_of_code
+from givre.coder.files.quiet import quiet_libraries
 from givre.coder.files.tiff_writing import write_tiff
 from givre.errors import ImageError, OutputError
 
@@ -65,7 +66,6 @@ _FORMATS = {
     "PCX": _Format(_OPAQUE),
     "SGI": _Format(frozenset((1, 3, 4))),
     "DDS": _Format(_ALL),
-    "IM": _Format(_ALL),
     "GIF": _Format(frozenset((1,))),
 }
 """By Pillow's names. All are lossless but JPEG and AVIF, whose errors cannot be seen."""
@@ -132,13 +132,15 @@ def encode_picture(picture: Picture, format_name: str) -> bytes:
     samples, bit_depth = picture.samples, picture.bit_depth
     metadata = _held(picture.metadata, samples.shape[2], format_name)
     try:
-        if format_name == "TIFF":
-            return write_tiff(samples if bit_depth == 8 else widen(samples, bit_depth), metadata)
-        if format_name == "PPM":
-            return write_netpbm(samples, bit_depth)
-        if format_name == "PNG":
-            return _png(samples, bit_depth, metadata)
-        return _with_pillow(samples, metadata, format_name)
+        with quiet_libraries():
+            if format_name == "TIFF":
+                deep = samples if bit_depth == 8 else widen(samples, bit_depth)
+                return write_tiff(deep, metadata)
+            if format_name == "PPM":
+                return write_netpbm(samples, bit_depth)
+            if format_name == "PNG":
+                return _png(samples, bit_depth, metadata)
+            return _with_pillow(samples, metadata, format_name)
     except (OutputError, MemoryError):
         raise
     except Exception as error:  # each of Pillow's writers has its own way to refuse
