@@ -87,6 +87,7 @@ def tiff_file(
     bits: tuple[int, ...] = (8,),
     photometric: int = 1,
     more: dict[int, int] | None = None,
+    far: dict[int, tuple[int, int]] | None = None,
     order: str = "<",
 ) -> bytes:
     """A TIFF file written by hand, not packed.
@@ -97,6 +98,7 @@ def tiff_file(
         bits: of the samples of a pixel.
         photometric: as TIFF numbers them.
         more: short entries by their tags.
+        far: kind and number of values by the tags of entries whose values are the pixels' bytes.
         order: "<" or ">".
     """
     bits_at = 8 + len(pixels)
@@ -112,6 +114,7 @@ def tiff_file(
         279: (4, 1, len(pixels)),
     }
     entries |= {tag: (3, 1, value) for tag, value in (more or {}).items()}
+    entries |= {tag: (kind, count, 8) for tag, (kind, count) in (far or {}).items()}
     if len(bits) <= 2:
         entries[258] = (3, len(bits), -1)
     body = b""
@@ -123,10 +126,10 @@ def tiff_file(
         else:
             field = struct.pack(order + "I", value)
         body += struct.pack(order + "HHI", tag, kind, count) + field
-    far = struct.pack(f"{order}{len(bits)}H", *bits)
+    depths = struct.pack(f"{order}{len(bits)}H", *bits)
     directory = struct.pack(order + "H", len(entries)) + body + bytes(4)
     start = {"<": b"II*\0", ">": b"MM\0*"}[order]
-    return start + struct.pack(order + "I", bits_at + len(far)) + pixels + far + directory
+    return start + struct.pack(order + "I", bits_at + len(depths)) + pixels + depths + directory
 
 
 def bmp_with_masks(width: int, pixels: bytes, bits: int, masks: tuple[int, int, int, int]) -> bytes:

@@ -35,8 +35,8 @@ def exif_says_upright(exif: bytes) -> bytes:
         ValueError: it is damaged.
     """
     directory = read_directory(exif)
-    if not directory.whole:
-        raise ValueError("a value lies outside of it")
+    if directory.big or not directory.whole:
+        raise ValueError("it is of another kind, or a value lies outside of it")
     return with_orientation_1(exif, directory)
 
 

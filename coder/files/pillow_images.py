@@ -16,7 +16,6 @@ from PIL import Image, ImageCms, ImageFile
 
 from givre.bitstream.metadata import Metadata
 from givre.coder.files.picture import AnySamples, check_size
-from givre.coder.files.tiff_directory import OF_PIXELS
 from givre.errors import ImageError
 
 _LOG = logging.getLogger(__name__)
@@ -42,9 +41,6 @@ _CUT_BY_PILLOW = re.compile(r"[A-Za-z]+;16[BLNS]")  # BGR;16 is 5, 6 and 5 bits
 _SCALE_OF_RAW_MODE = {"L;2": 85, "L;4": 17}
 _PIXELS_PER_BYTE = {"raw": 8, "zip": 8 * 1040}
 """Most pixels that a byte of a file can stand for, by the name of Pillow's decoder."""
-
-_DIRECTORIES = (34665, 34853)  # of the camera's settings and of the place
-_NOT_EXIF = OF_PIXELS | {700, 34675, 37724}  # XMP, the profile, and the layers of a picture editor
 
 
 def open_image(data: bytes, name: str) -> ImageFile.ImageFile:
@@ -125,23 +121,6 @@ def metadata_of(image: Image.Image) -> Metadata:
         xmp = xmp.encode()
     blocks = [bytes(v) if isinstance(v, bytes | bytearray) else b"" for v in (icc, exif, xmp)]
     return Metadata(blocks[0], blocks[1].removeprefix(b"Exif\0\0"), blocks[2])
-
-
-def tiff_exif(data: bytes, name: str) -> bytes:
-    """EXIF of a TIFF file, as a block of its own; empty if there is none or it is damaged.
-
-    In the file it shares a directory with the layout of the pixels, which is left out.
-    """
-    kept = Image.Exif()
-    try:
-        found = Image.Exif()
-        found.load(data)
-        for tag in sorted(set(found) - _NOT_EXIF):
-            kept[tag] = found.get_ifd(tag) if tag in _DIRECTORIES else found[tag]
-        return kept.tobytes().removeprefix(b"Exif\0\0") if len(kept) else b""
-    except Exception:  # damaged tags raise nearly anything
-        _LOG.warning("the EXIF of %s is damaged, it is left out", name)
-        return b""
 
 
 def is_cut(image: Image.Image) -> bool:

@@ -26,9 +26,9 @@ from givre.coder.files.pillow_images import (
     open_image,
     samples_of,
     tell_of_frames,
-    tiff_exif,
 )
 from givre.coder.files.quiet import quiet_libraries
+from givre.coder.files.tiff_exif import exif_of_tiff
 from givre.errors import ImageError
 
 _LOG = logging.getLogger(__name__)
@@ -159,9 +159,14 @@ def _read_tiff(data: bytes, name: str) -> Picture:
     except ValueError as error:
         raise ImageError(f"cannot read {name}: {error}") from error
     deep_files.check_tiff_kind(data, directory, name)
+    try:
+        exif = exif_of_tiff(data, directory, LIMIT)
+    except ValueError as error:
+        _LOG.warning("the EXIF of %s is left out: %s", name, error)
+        exif = b""
     metadata = Metadata(
         tiff_directory.content(data, directory, _ICC_TAG),
-        tiff_exif(data, name),
+        exif,
         tiff_directory.content(data, directory, _XMP_TAG),
     )
     if deep_files.is_deep_tiff(data, directory):

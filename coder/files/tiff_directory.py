@@ -1,19 +1,23 @@
-"""The first directory of a TIFF file, which is also what EXIF begins with."""
+"""The directories of a TIFF file, which EXIF consists of too."""
 
 from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from typing import Literal
 
 ORIENTATION = 274
 _BYTES_OF_KIND = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}
 _BYTES_OF_KIND |= {13: 4, 16: 8, 17: 8, 18: 8}
+_NAME_OF_ORDER: dict[str, Literal["little", "big"]] = {"<": "little", ">": "big"}
 _LETTER_OF_KIND = {1: "B", 3: "H", 4: "I", 16: "Q"}
 OF_PIXELS = frozenset(
     (*range(254, 260), 262, 263, 266, 273, *range(277, 282), 284, 317, 320, *range(322, 326))
 ) | frozenset((330, 338, 339, 340, 341, 347, *range(512, 522), *range(529, 533)))
 """Entries that are about how pixels are stored: what EXIF does not need to have."""
 
+MAX_ENTRIES = 65535
+"""Most entries of a directory; only BigTIFF could have more, and never has."""
 MAX_VALUES = 64
 """Most values of an entry that are read here; a pixel has far fewer channels."""
 
@@ -30,7 +34,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Directory:
-    """The entries of a first directory by their tags.
+    """The entries of a directory by their tags.
 
     Attributes:
         order: "<" for little and ">" for big endian.
@@ -62,12 +66,21 @@ def read_directory(data: bytes) -> Directory:
         raise ValueError("it does not begin as TIFF does")
     order = "<" if data[:2] == b"II" else ">"
     big = b"+" in data[2:4]
+    place = data[8:16] if big else data[4:8]
+    return directory_at(data, int.from_bytes(place, _NAME_OF_ORDER[order]), order, big)
+
+
+def directory_at(data: bytes, start: int, order: str, big: bool) -> Directory:
+    """A directory that begins at a place of a TIFF file or an EXIF block.
+
+    Raises:
+        ValueError: an entry lies outside of the bytes, or there are more than `MAX_ENTRIES`.
+    """
     try:
-        (start,) = struct.unpack_from(order + ("Q" if big else "I"), data, 8 if big else 4)
         (count,) = struct.unpack_from(order + ("Q" if big else "H"), data, start)
         first = start + (8 if big else 2)
         size, layout = (20, "HHQ") if big else (12, "HHI")
-        if start < 8 or first + count * size > len(data):
+        if start < 8 or count > MAX_ENTRIES or first + count * size > len(data):
             raise ValueError("its directory is cut")
         entries: dict[int, Entry] = {}
         whole = True

@@ -16,6 +16,7 @@ from picture_files import (
     png_chunk,
     png_file,
     random_samples,
+    tiff_file,
 )
 from PIL import Image, ImageCms, ImageOps
 
@@ -31,6 +32,7 @@ from givre.coder.files.profiles import (
     profile_of_code,
 )
 from givre.coder.files.reading import load_picture, read_picture
+from givre.coder.files.tiff_directory import read_directory
 from givre.coder.files.writing import encode_picture, to_image
 from givre.errors import ImageError
 
@@ -420,3 +422,41 @@ def test_pillow_image_of_a_picture_carries_its_metadata() -> None:
     assert image.info["icc_profile"] == RGB_PROFILE
     assert load_picture(image).metadata == metadata
     assert read_picture(file_of(image, exif=image.info["exif"]), "x").metadata.icc == RGB_PROFILE
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_exif_of_tiff_has_all_values_and_no_layout(order: str) -> None:
+    exif = exif_block(1, order=order)
+    picture = Picture(random_samples(5, 7, 3), 8, Metadata(exif=exif))
+    found = read_picture(encode_picture(picture, "TIFF"), "x").metadata.exif
+    assert found[:2] == exif[:2]
+    assert set(read_directory(found).entries) == set(read_directory(exif).entries)
+    again = Picture(picture.samples, 8, Metadata(exif=found))
+    assert read_picture(encode_picture(again, "TIFF"), "x").metadata.exif == found
+
+
+def test_exif_of_tiff_that_pillow_wrote() -> None:
+    image = to_image(random_samples(5, 7, 3))
+    assert read_picture(file_of(image, "TIFF"), "x").metadata == Metadata()
+    found = read_picture(file_of(image, "TIFF", exif=exif_block(1)), "x").metadata
+    assert exif_values(found.exif) == exif_values(exif_block(1))
+
+
+def test_exif_of_tiff_that_would_be_huge_is_left_out(caplog: pytest.LogCaptureFixture) -> None:
+    """Many entries may name the same values, and so take more than the file has."""
+    shared = bytes(1 << 20)
+    tags = {tag: (7, len(shared)) for tag in range(40_000, 40_100)}
+    data = tiff_file(1, 1, shared, far=tags)
+    picture = read_picture(data, "a.tif")
+    assert picture.samples.tolist() == [[[0]]]
+    assert picture.metadata == Metadata()
+    assert caplog.messages == ["the EXIF of a.tif is left out: it is too large"]
+
+
+def test_exif_directory_that_names_itself_ends() -> None:
+    exif = bytearray(exif_block(1))
+    place = exif.index(struct.pack("<HHI", 34665, 4, 1)) + 8
+    exif[place : place + 4] = struct.pack("<I", 8)
+    picture = Picture(random_samples(5, 7, 3), 8, Metadata(exif=bytes(exif)))
+    found = read_picture(encode_picture(picture, "TIFF"), "x").metadata.exif
+    assert 0 < len(found) < 10_000
