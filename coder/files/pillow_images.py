@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image, ImageCms, ImageFile
 
 from givre.bitstream.metadata import Metadata
-from givre.coder.files.picture import AnySamples, check_size
+from givre.coder.files.picture import MAX_PIXELS, AnySamples, check_size
 from givre.errors import ImageError
 
 _LOG = logging.getLogger(__name__)
@@ -39,8 +39,10 @@ _CHANNELS = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4}
 _BAND_PIXELS = 1 << 20
 _CUT_BY_PILLOW = re.compile(r"[A-Za-z]+;16[BLNS]")  # BGR;16 is 5, 6 and 5 bits
 _SCALE_OF_RAW_MODE = {"L;2": 85, "L;4": 17}
-_PIXELS_PER_BYTE = {"raw": 8, "zip": 8 * 1040}
+_PIXELS_PER_BYTE = {"raw": 8, "zip": 8 * 1040, "gif": 4096}
 """Most pixels that a byte of a file can stand for, by the name of Pillow's decoder."""
+_HARMLESS_PIXELS = 1 << 24
+_UNPACKED_AT_ONCE = ("AVIF", "WEBP")  # their pixels are "raw" only once a library has unpacked them
 
 
 def open_image(data: bytes, name: str) -> ImageFile.ImageFile:
@@ -90,7 +92,7 @@ def samples_of(image: Image.Image, name: str) -> tuple[AnySamples, int]:
         raise ImageError(f"{name} has the mode {image.mode}, convert it to {wanted} first")
     mode = _ALPHA_MODE.get(image.mode) or _OPAQUE_MODE[image.mode]
     transparent = image.info.get("transparency") if image.mode in ("1", "L", "RGB") else None
-    with_alpha = uncovered is not None or transparent is not None
+    with_alpha = bool(uncovered) or transparent is not None
     if image.mode == "P" and image.has_transparency_data:
         mode = "RGBA"
     elif with_alpha and mode in ("L", "RGB"):
@@ -109,8 +111,8 @@ def samples_of(image: Image.Image, name: str) -> tuple[AnySamples, int]:
             rows[:, :, -1] = 255
         if transparent is not None:
             rows[:, :, -1] = np.where((converted == transparent).all(axis=2), 0, 255)
-    if uncovered is not None:
-        samples[uncovered, -1] = 0
+    for side in uncovered:
+        samples[(*side, -1)] = 0
     return samples, 8
 
 
@@ -160,8 +162,12 @@ def _formats(data: bytes) -> Iterator[tuple[str, bool]]:
 
 
 def _check_length(image: ImageFile.ImageFile, length: int, name: str) -> None:
+    """Refuse a file that promises far more than it holds, before memory is taken for it."""
+    pixels = image.width * image.height
+    if pixels <= _HARMLESS_PIXELS or image.format in _UNPACKED_AT_ONCE:
+        return
     for codec, *_ in image.tile:
-        if image.width * image.height > length * _PIXELS_PER_BYTE.get(codec, 1 << 40):
+        if pixels > length * _PIXELS_PER_BYTE.get(codec, MAX_PIXELS):
             raise ImageError(
                 f"cannot read {name}: it is truncated, {length} bytes cannot hold"
                 f" {image.width}x{image.height} pixels"
@@ -238,12 +244,18 @@ def _scale_of_transparent_grey(image: Image.Image) -> int:
     return 1
 
 
-def _uncovered(image: Image.Image) -> np.ndarray | None:
-    """Pixels of a GIF file's canvas that its first frame does not reach; None if there is none."""
+def _uncovered(image: Image.Image) -> list[tuple[slice, slice]]:
+    """Rows and columns of a GIF file's canvas that its first frame does not reach."""
     extent = getattr(image, "dispose_extent", None)
     if image.format != "GIF" or extent is None or image.tell() > 0:
-        return None
+        return []
     left, top, right, bottom = extent
-    uncovered = np.ones((image.height, image.width), np.bool_)
-    uncovered[top:bottom, left:right] = False
-    return uncovered if uncovered.any() else None
+    whole = slice(None)
+    sides = [
+        (slice(0, top), whole),
+        (slice(bottom, image.height), whole),
+        (whole, slice(0, left)),
+        (whole, slice(right, image.width)),
+    ]
+    lengths = (top, image.height - bottom, left, image.width - right)
+    return [side for side, length in zip(sides, lengths, strict=True) if length > 0]

@@ -77,19 +77,33 @@ def test_cut_bmp_with_masks_is_refused() -> None:
         read_picture(data[:-1], "x")
 
 
-def gif_with_uncovered_canvas() -> bytes:
+def gif_with_uncovered_canvas(left: int, top: int) -> bytes:
     data = bytearray(file_of(Image.new("P", (2, 1), 1), "GIF"))
-    data[6:10] = struct.pack("<HH", 3, 2)  # the canvas, not the frame
+    data[6:10] = struct.pack("<HH", 3, 2)
+    frame = data.index(struct.pack("<B4H", ord(","), 0, 0, 2, 1))
+    data[frame + 1 : frame + 5] = struct.pack("<2H", left, top)
     return bytes(data)
 
 
-def test_canvas_that_a_gif_does_not_cover_is_transparent() -> None:
-    data = gif_with_uncovered_canvas()
-    alpha = [[255, 255, 0], [0, 0, 0]]
+@pytest.mark.parametrize(
+    ("left", "top", "alpha"),
+    [(0, 0, [[255, 255, 0], [0, 0, 0]]), (1, 1, [[0, 0, 0], [0, 255, 255]])],
+)
+def test_canvas_that_a_gif_does_not_cover_is_transparent(
+    left: int, top: int, alpha: list[list[int]]
+) -> None:
+    data = gif_with_uncovered_canvas(left, top)
     assert read_picture(data, "x").samples[:, :, -1].tolist() == alpha
     image = Image.open(io.BytesIO(data))
     image.load()
     assert load_picture(image).samples[:, :, -1].tolist() == alpha
+
+
+def test_huge_canvas_that_no_frame_covers_is_refused() -> None:
+    data = bytearray(gif_with_uncovered_canvas(0, 0))
+    data[6:10] = struct.pack("<HH", 16384, 16384)
+    with pytest.raises(ImageError, match=r"truncated, \d+ bytes cannot hold 16384x16384 pixels"):
+        read_picture(bytes(data), "x")
 
 
 def test_covered_gif_has_no_alpha() -> None:

@@ -55,6 +55,14 @@ def test_channels_that_a_format_has_not_are_refused(kind: str, channels: int) ->
         encode_picture(Picture(random_samples(9, 11, channels)), kind)
 
 
+@pytest.mark.parametrize("kind", [*LOSSLESS, "JPEG", "AVIF"])
+def test_plain_picture_that_takes_few_bytes_comes_back(kind: str) -> None:
+    samples = np.full((1000, 1500, 1), 40, np.uint8)
+    found = read_picture(encode_picture(Picture(samples), kind), "x").samples
+    assert found.shape[:2] == (1000, 1500)
+    assert np.abs(found.astype(int) - 40).max() <= 1
+
+
 @pytest.mark.parametrize(
     ("kind", "channels", "lost"),
     [
