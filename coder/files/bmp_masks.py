@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from givre.coder.files.picture import Samples, check_size
+from givre.coder.files.picture import Samples, bands, check_size
 from givre.errors import ImageError
 
 _BIT_FIELDS = 3
@@ -41,12 +41,14 @@ def read_masked_bmp(data: bytes, name: str) -> Samples:
     if len(data) < layout.start + stride * layout.height:
         raise ImageError(f"cannot read {name}: it is truncated")
     samples = np.empty((layout.height, layout.width, 4), np.uint8)
-    rows = samples[::-1] if layout.bottom_up else samples
-    for y, row in enumerate(rows):
-        at = layout.start + y * stride
-        pixels = np.frombuffer(data, f"<u{layout.bytes_per_pixel}", layout.width, at)
+    stored = np.frombuffer(data, np.uint8, stride * layout.height, layout.start)
+    stored = stored.reshape(layout.height, stride)[:, : layout.width * layout.bytes_per_pixel]
+    if layout.bottom_up:
+        stored = stored[::-1]
+    for rows in bands(layout.height, layout.width):
+        pixels = np.ascontiguousarray(stored[rows]).view(f"<u{layout.bytes_per_pixel}")
         for channel, mask in enumerate(layout.masks):
-            row[:, channel] = _field(pixels.astype(np.uint64), mask)
+            samples[rows, :, channel] = _field(pixels.astype(np.uint64), mask)
     return samples
 
 

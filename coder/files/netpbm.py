@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 
-from givre.coder.files.picture import AnySamples, DeepSamples, check_size
+from givre.coder.files.picture import AnySamples, DeepSamples, bands, check_size
 from givre.errors import ImageError
 
 _GAP = rb"(?:\s|#[^\n]*\n)+"
@@ -44,8 +44,8 @@ def read_deep_netpbm(data: bytes, name: str) -> tuple[DeepSamples, int]:
     bit_depth = largest.bit_length()
     if largest == (1 << bit_depth) - 1:
         return samples, bit_depth
-    for row in samples:  # a row at a time, as the products need twice the memory
-        row[:] = (row.astype(np.uint32) * 65535 + largest // 2) // largest
+    for rows in bands(height, width):
+        samples[rows] = (samples[rows].astype(np.uint32) * 65535 + largest // 2) // largest
     return samples, 16
 
 

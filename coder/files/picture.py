@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
@@ -17,6 +18,8 @@ AnySamples: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16]
 
 MAX_PIXELS = 1 << 28
 """Most pixels that an image file may have; 16384 x 16384."""
+
+_BAND_PIXELS = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -53,30 +56,43 @@ def check_size(width: int, height: int, name: str) -> None:
         raise ImageError(f"{name} has more than {MAX_PIXELS} pixels, make it smaller")
 
 
+def bands(height: int, width: int) -> Iterator[slice]:
+    """Rows, a million pixels at a time, so that what is computed of them takes little memory.
+
+    Single rows would take too long where a picture is one pixel wide.
+    """
+    rows = max(1, _BAND_PIXELS // max(1, width))
+    return (slice(top, min(top + rows, height)) for top in range(0, height, rows))
+
+
 def widen(samples: AnySamples, bit_depth: int) -> DeepSamples:
     """Samples of any depth as 16-bit ones: the high bits are repeated below, so white stays white.
 
     Args:
-        samples: 0 to 2^bit_depth - 1.
+        samples: (H, W, C), 0 to 2^bit_depth - 1.
         bit_depth: 8 to 16.
     """
     if bit_depth == 16:
         return samples.astype(np.uint16, copy=False)
     wide = samples.astype(np.uint16)
-    low = wide >> (2 * bit_depth - 16)
-    wide <<= 16 - bit_depth
-    wide |= low
+    for rows in bands(*samples.shape[:2]):
+        low = wide[rows] >> (2 * bit_depth - 16)
+        wide[rows] <<= 16 - bit_depth
+        wide[rows] |= low
     return wide
 
 
 def narrow(samples: AnySamples, bit_depth: int) -> tuple[AnySamples, int]:
-    """16-bit samples at a lower depth with that depth, if `widen` gives back the very same.
+    """16-bit samples (H, W, C) at a lower depth with that depth, if `widen` gives back the same.
 
-    Otherwise the samples as they are, and 16.
+    Otherwise the samples as they are, and 16. The samples given are used up.
     """
     if not 8 < bit_depth < 16:
         return samples, 16
-    narrowed = samples.astype(np.uint16, copy=False) >> np.uint16(16 - bit_depth)
-    if np.array_equal(widen(narrowed, bit_depth), samples):
-        return narrowed, bit_depth
-    return samples, 16
+    shift = np.uint16(16 - bit_depth)
+    for rows in bands(*samples.shape[:2]):
+        band = samples[rows].astype(np.uint16, copy=False)
+        if not np.array_equal(widen(band >> shift, bit_depth), band):
+            return samples, 16
+    samples >>= shift
+    return samples, bit_depth

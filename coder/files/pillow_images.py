@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image, ImageCms, ImageFile
 
 from givre.bitstream.metadata import Metadata
-from givre.coder.files.picture import MAX_PIXELS, AnySamples, check_size
+from givre.coder.files.picture import MAX_PIXELS, AnySamples, bands, check_size
 from givre.errors import ImageError
 
 _LOG = logging.getLogger(__name__)
@@ -36,7 +36,6 @@ _OPAQUE_MODE = {
 _ALPHA_MODE = {"LA": "LA", "La": "LA", "RGBA": "RGBA", "RGBa": "RGBA", "PA": "RGBA"}
 _DEEP_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I")
 _CHANNELS = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4}
-_BAND_PIXELS = 1 << 20
 _CUT_BY_PILLOW = re.compile(r"[A-Za-z]+;16[BLNS]")  # BGR;16 is 5, 6 and 5 bits
 _SCALE_OF_RAW_MODE = {"L;2": 85, "L;4": 17}
 _PIXELS_PER_BYTE = {"raw": 8, "zip": 8 * 1040, "gif": 4096}
@@ -175,9 +174,8 @@ def _check_length(image: ImageFile.ImageFile, length: int, name: str) -> None:
 
 
 def _bands(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
-    rows = max(1, _BAND_PIXELS // image.width)
-    for top in range(0, image.height, rows):
-        yield top, image.crop((0, top, image.width, min(top + rows, image.height)))
+    for rows in bands(image.height, image.width):
+        yield rows.start, image.crop((0, rows.start, image.width, rows.stop))
 
 
 def _deep_samples(image: Image.Image, name: str) -> tuple[AnySamples, int]:

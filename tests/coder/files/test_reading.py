@@ -22,7 +22,6 @@ from PIL import Image, ImageCms, PngImagePlugin
 
 from givre.bitstream.metadata import Metadata
 from givre.coder.files import picture as picture_module
-from givre.coder.files import pillow_images
 from givre.coder.files.picture import Picture
 from givre.coder.files.reading import load_picture, read_picture
 from givre.coder.files.writing import encode_picture, to_image
@@ -258,7 +257,7 @@ def test_lab_is_srgb_without_a_line(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_large_pictures_are_converted_in_bands(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pillow_images, "_BAND_PIXELS", 30)
+    monkeypatch.setattr(picture_module, "_BAND_PIXELS", 30)
     samples = random_samples(17, 10, 3)
     np.testing.assert_array_equal(read_picture(file_of(to_image(samples)), "x").samples, samples)
     palette = to_image(samples).quantize(16)
