@@ -23,15 +23,19 @@ def read_stream(stream: BinaryIO, name: str, limit: int = MAX_INPUT_BYTES) -> by
     Raises:
         ImageError: the stream holds more than `limit` bytes or text, or cannot be read.
     """
+    parts: list[bytes] = []
+    left = limit + 1
     try:
-        data = stream.read(limit + 1)
+        while left and (part := stream.read(left)):  # a pipe or a socket gives a little at a time
+            if not isinstance(part, bytes):
+                raise ImageError(f"{name} is open for text, open it for bytes")
+            parts.append(part)
+            left -= len(part)
     except OSError as error:
         raise ImageError(f"cannot read {name}: {error.strerror or error}") from error
-    if not isinstance(data, bytes):
-        raise ImageError(f"{name} is open for text, open it for bytes")
-    if len(data) > limit:
+    if not left:
         raise ImageError(f"{name} is larger than {limit} bytes, the most that givre reads")
-    return data
+    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 def read_file(path: str | os.PathLike[str], limit: int = MAX_INPUT_BYTES) -> bytes:

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_LIBRARIES = ("PIL", "tifffile")
+_LIBRARIES = ("PIL", "imagecodecs", "tifffile")
 
 
 @contextmanager

@@ -39,7 +39,7 @@ class Readable(Protocol):
     """A file object that is open for reading bytes."""
 
     def read(self, size: int, /) -> bytes:
-        """At most `size` bytes; fewer only at the end."""
+        """At most `size` bytes; none only at the end."""
         ...
 
 
@@ -159,6 +159,8 @@ def _read_tiff(data: bytes, name: str) -> Picture:
     except ValueError as error:
         raise ImageError(f"cannot read {name}: {error}") from error
     deep_files.check_tiff_kind(data, directory, name)
+    if directory.more:
+        _LOG.warning("%s has several pages, the first one is taken", name)
     try:
         exif = exif_of_tiff(data, directory, LIMIT)
     except ValueError as error:
@@ -174,7 +176,6 @@ def _read_tiff(data: bytes, name: str) -> Picture:
         turned = tiff_directory.orientation(data, directory) or 1
         return _finish(upright(samples, turned), depth, metadata, name, is_upright=True)
     with open_image(data, name) as image:
-        tell_of_frames(image, name)
         samples, depth = samples_of(image, name)  # Pillow turns TIFF upright itself
         if image.mode in ("CMYK", "LAB"):
             metadata = replace(metadata, icc=b"")

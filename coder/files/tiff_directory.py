@@ -42,6 +42,7 @@ class Directory:
         first_entry: where the entries begin, in bytes from the start of the block.
         entries: by tag; of a tag that occurs twice, the first.
         whole: whether the values of all entries lie within the bytes; `entries` has only those.
+        more: whether another directory follows, as of a second page.
     """
 
     order: str
@@ -49,6 +50,7 @@ class Directory:
     first_entry: int
     entries: dict[int, Entry]
     whole: bool
+    more: bool
 
 
 def is_tiff(data: bytes) -> bool:
@@ -82,9 +84,10 @@ def directory_at(data: bytes, start: int, order: str, big: bool) -> Directory:
         size, layout = (20, "HHQ") if big else (12, "HHI")
         if start < 8 or count > MAX_ENTRIES or first + count * size > len(data):
             raise ValueError("its directory is cut")
+        end = first + count * size
         entries: dict[int, Entry] = {}
         whole = True
-        for at in range(first, first + count * size, size):
+        for at in range(first, end, size):
             tag, kind, values = struct.unpack_from(order + layout, data, at)
             length = _BYTES_OF_KIND.get(kind, 1) * values
             inside = at + (12 if big else 8)
@@ -96,7 +99,7 @@ def directory_at(data: bytes, start: int, order: str, big: bool) -> Directory:
                 entries.setdefault(tag, Entry(tag, kind, values, value_at))
     except (struct.error, OverflowError) as error:
         raise ValueError("its directory is cut") from error
-    return Directory(order, big, first, entries, whole)
+    return Directory(order, big, first, entries, whole, any(data[end : end + (8 if big else 4)]))
 
 
 def numbers(

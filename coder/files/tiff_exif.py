@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from givre.coder.files.tiff_directory import (
     OF_PIXELS,
@@ -51,7 +51,7 @@ def exif_of_tiff(data: bytes, directory: Directory, limit: int) -> bytes:
         return b""
     start = {"<": b"II*\0", ">": b"MM\0*"}[directory.order]
     header = start + struct.pack(directory.order + "I", 8)
-    part = Directory(directory.order, directory.big, directory.first_entry, own, directory.whole)
+    part = replace(directory, entries=own)
     return header + _packed(data, part, 8, _DEPTH, _Budget(limit))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import struct
 
 import numpy as np
@@ -105,6 +106,32 @@ def test_significant_bits_count_only_if_nothing_is_lost(
     chunk = png_chunk(b"sBIT", bytes([significant] * 3))
     picture = read_picture(plain[:33] + chunk + plain[33:], "x")
     assert_same(picture, Picture(samples if expected == 10 else wide, expected))
+
+
+def interlaced_png(samples: np.ndarray) -> bytes:
+    """A 16-bit PNG file in the seven passes of Adam7."""
+    rows = b""
+    starts = ((0, 0), (4, 0), (0, 4), (2, 0), (0, 2), (1, 0), (0, 1))
+    steps = ((8, 8), (8, 8), (4, 8), (4, 4), (2, 4), (2, 2), (1, 2))
+    for (left, top), (right, down) in zip(starts, steps, strict=True):
+        part = samples[top::down, left::right].astype(">u2")
+        rows += b"".join(b"\0" + row.tobytes() for row in part)
+    height, width, channels = samples.shape
+    colour_type = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
+    data = png_file(width, height, depth=16, colour_type=colour_type, rows=rows)
+    header = struct.pack(">IIBBBBB", width, height, 16, colour_type, 0, 0, 1)
+    return data[:8] + png_chunk(b"IHDR", header) + data[33:]
+
+
+@needs_deep
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_interlaced_png_is_read_without_a_word(
+    channels: int, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    samples = random_samples(19, 21, channels, 16)
+    assert_same(read_picture(interlaced_png(samples), "x"), Picture(samples, 16))
+    assert capfd.readouterr() == ("", "")
 
 
 def test_transparent_value_of_16_bit_grey_becomes_alpha() -> None:

@@ -104,15 +104,17 @@ def test_turning_is_that_of_pillow(value: int) -> None:
     np.testing.assert_array_equal(upright(samples, value), expected)
 
 
-@pytest.mark.parametrize("kind", ["PNG", "WEBP", "TIFF", "AVIF"])
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "TIFF", "AVIF", "JPEG"])
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_orientation_is_applied_and_then_1(kind: str, order: str) -> None:
     samples = random_samples(4, 6, 3)
     options = {"lossless": True} if kind == "WEBP" else {}
-    data = file_of(to_image(samples), kind, exif=exif_block(6, order=order), **options)
+    data = file_of(
+        to_image(samples), kind, exif=b"Exif\0\0" + exif_block(6, order=order), **options
+    )
     picture = read_picture(data, "x")
     assert picture.samples.shape == (6, 4, 3)
-    if kind != "AVIF":
+    if kind not in ("AVIF", "JPEG"):
         np.testing.assert_array_equal(picture.samples, upright(samples, 6))
     assert exif_values(picture.metadata.exif).get(274, 1) == 1
     assert exif_values(picture.metadata.exif)[271] == "Givre"
@@ -148,6 +150,19 @@ def test_open_image_is_turned_as_its_file_is() -> None:
     opened = load_picture(Image.open(io.BytesIO(data)))
     np.testing.assert_array_equal(opened.samples, upright(samples, 6))
     assert opened.metadata == read_picture(data, "x").metadata
+
+
+@pytest.mark.parametrize(
+    ("change", "shape"), [("thumbnail", (6, 3, 3)), ("exif_transpose", (12, 6, 3))]
+)
+def test_open_image_that_was_changed_in_place(change: str, shape: tuple[int, ...]) -> None:
+    data = file_of(to_image(random_samples(6, 12, 3)), exif=exif_block(6))
+    image = Image.open(io.BytesIO(data))
+    if change == "thumbnail":
+        image.thumbnail((6, 6))
+    else:
+        ImageOps.exif_transpose(image, in_place=True)
+    assert load_picture(image).samples.shape == shape
 
 
 @pytest.mark.parametrize("operation", ["rotate", "copy", "convert"])

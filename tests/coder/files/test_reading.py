@@ -14,6 +14,7 @@ import pytest
 from picture_files import (
     bmp_with_masks,
     file_of,
+    needs_deep,
     png_chunk,
     png_file,
     random_samples,
@@ -149,6 +150,17 @@ def test_frame_that_was_sought_is_taken_and_named(
     assert caplog.messages == [f"the image has several {word}s, number 3 is taken"]
 
 
+@needs_deep
+def test_pages_of_deep_tiff_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    import tifffile
+
+    pages = np.stack([random_samples(4, 5, 3, 16, seed) for seed in (1, 2)])
+    content = io.BytesIO()
+    tifffile.imwrite(content, pages, photometric="rgb")
+    np.testing.assert_array_equal(read_picture(content.getvalue(), "a").samples, pages[0])
+    assert caplog.messages == [FRAMES["TIFF"]]
+
+
 def psd_with_layers(layers: int) -> bytes:
     """A grey Photoshop file of 2x2 pixels with so many empty layers."""
     header = b"8BPS" + struct.pack(">H6xHIIHH", 1, 1, 2, 2, 8, 1)
@@ -167,13 +179,13 @@ def test_layers_are_no_frames(caplog: pytest.LogCaptureFixture) -> None:
 
 
 class Stream:
-    """A file object that cannot be sought, as a network's."""
+    """A file object that cannot be sought and gives a few bytes at a time, as a network's."""
 
     def __init__(self, data: bytes) -> None:
         self._rest = io.BytesIO(data)
 
     def read(self, size: int) -> bytes:
-        return self._rest.read(size)
+        return self._rest.read(min(size, 7))
 
 
 def test_file_objects_are_read(tmp_path: Path) -> None:
