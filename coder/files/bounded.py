@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import BinaryIO
+from typing import Protocol
 
 from givre.errors import ImageError
 
@@ -12,7 +12,15 @@ MAX_INPUT_BYTES = 1 << 30
 """Largest input in bytes that is read; the largest file that an encoder writes is far smaller."""
 
 
-def read_stream(stream: BinaryIO, name: str, limit: int = MAX_INPUT_BYTES) -> bytes:
+class Readable(Protocol):
+    """A file object that is open for reading bytes."""
+
+    def read(self, size: int, /) -> bytes:
+        """At most `size` bytes; none only at the end."""
+        ...
+
+
+def read_stream(stream: Readable, name: str, limit: int = MAX_INPUT_BYTES) -> bytes:
     """Read a binary stream to its end.
 
     Args:

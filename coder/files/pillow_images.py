@@ -78,8 +78,8 @@ def samples_of(image: Image.Image, name: str) -> tuple[AnySamples, int]:
     """
     if is_cut(image):
         raise ImageError(
-            f"{name} has more than 8 bits a sample, which Pillow cuts; give its path and not an"
-            " open image"
+            f"{name} has more than 8 bits a sample, which Pillow cuts; give the path of a PNG or"
+            " TIFF file"
         )
     scale = _scale_of_transparent_grey(image)
     uncovered = _uncovered(image)

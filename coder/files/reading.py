@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from PIL import Image, ImageFile
 from givre.bitstream.metadata import Metadata
 from givre.coder.files import deep_files, png_chunks, tiff_directory
 from givre.coder.files.bmp_masks import has_alpha_mask, read_masked_bmp
-from givre.coder.files.bounded import read_file, read_stream
+from givre.coder.files.bounded import Readable, read_file, read_stream
 from givre.coder.files.kept_metadata import LIMIT, file_profile, kept
 from givre.coder.files.netpbm import is_deep_netpbm, read_deep_netpbm
 from givre.coder.files.orientation import exif_orientation, upright, xmp_orientation
@@ -33,14 +33,6 @@ from givre.errors import ImageError
 
 _LOG = logging.getLogger(__name__)
 _ICC_TAG, _XMP_TAG = 34675, 700
-
-
-class Readable(Protocol):
-    """A file object that is open for reading bytes."""
-
-    def read(self, size: int, /) -> bytes:
-        """At most `size` bytes; none only at the end."""
-        ...
 
 
 PictureSource: TypeAlias = (
@@ -78,7 +70,7 @@ def load_picture(source: PictureSource) -> Picture:
     if hasattr(source, "read"):
         name = getattr(source, "name", None)
         name = name if isinstance(name, str) else "the stream"
-        return read_picture(read_stream(source, name), name)  # type: ignore[arg-type]
+        return read_picture(read_stream(source, name), name)
     raise ImageError(
         "an image is a path, a file object, a Pillow image or an array, not"
         f" {type(source).__name__}"

@@ -180,7 +180,7 @@ def test_uint16_array_has_16_bits() -> None:
     ],
 )
 def test_open_image_that_pillow_cuts_is_refused(data: bytes) -> None:
-    with pytest.raises(ImageError, match="which Pillow cuts; give its path"):
+    with pytest.raises(ImageError, match="which Pillow cuts; give the path of a PNG"):
         load_picture(Image.open(io.BytesIO(data)))
 
 
