@@ -31,6 +31,8 @@ from givre.coder.files.quiet import quiet_libraries
 from givre.coder.files.tiff_exif import exif_of_tiff
 from givre.errors import ImageError
 
+__all__ = ["PictureSource", "Readable", "load_picture", "read_picture"]
+
 _LOG = logging.getLogger(__name__)
 _ICC_TAG, _XMP_TAG = 34675, 700
 
