@@ -13,6 +13,7 @@ they are called, `decode`, `info` and `inspect` never do.
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -187,6 +188,9 @@ def overfit(
 def decode(
     data: FileSource,
     *,
+    region: tuple[int, int, int, int] | None = None,
+    scale: int = 1,
+    partial: bool = False,
     threads: int = 0,
     max_pixels: int | None = None,
     kernels: str = "auto",
@@ -200,8 +204,14 @@ def decode(
 
     Args:
         data: the file's bytes, its path, or a file object.
+        region: (x, y, width, height) in pixels of the whole picture, from its top left; None for
+            all of it. In a picture with tiles only those that it touches are decoded.
+        scale: 1, 2, 4 or 8: each pixel is the mean of scale x scale. The squares begin at the
+            picture's top left, and those that the region touches are given.
+        partial: whether a file that was cut is shown as far as it goes; a line in the log says how
+            far. Else it raises TruncatedError.
         threads: CPU threads, 0 for all cores.
-        max_pixels: largest width times height that is accepted, None for the decoder's own limit.
+        max_pixels: most pixels that are held at a time, None for the decoder's own limit.
         kernels: "reference" (NumPy), "fused" (compiled), or "auto" for what is faster as things
             are: nobody waits for a compiler because of a small picture.
 
@@ -212,13 +222,16 @@ def decode(
     """
     from givre.coder.files.writing import to_image
 
-    found = _decoded(data, threads, max_pixels, kernels)
+    found = _decoded(data, (region, scale), partial, (threads, max_pixels, kernels))
     return to_image(found.samples, found.bit_depth, found.metadata)
 
 
 def decode_array(
     data: FileSource,
     *,
+    region: tuple[int, int, int, int] | None = None,
+    scale: int = 1,
+    partial: bool = False,
     threads: int = 0,
     max_pixels: int | None = None,
     kernels: str = "auto",
@@ -229,8 +242,14 @@ def decode_array(
 
     Args:
         data: the file's bytes, its path, or a file object.
+        region: (x, y, width, height) in pixels of the whole picture, from its top left; None for
+            all of it. In a picture with tiles only those that it touches are decoded.
+        scale: 1, 2, 4 or 8: each pixel is the mean of scale x scale. The squares begin at the
+            picture's top left, and those that the region touches are given.
+        partial: whether a file that was cut is shown as far as it goes; a line in the log says how
+            far. Else it raises TruncatedError.
         threads: CPU threads, 0 for all cores.
-        max_pixels: largest width times height that is accepted, None for the decoder's own limit.
+        max_pixels: most pixels that are held at a time, None for the decoder's own limit.
         kernels: "reference" (NumPy), "fused" (compiled), or "auto".
 
     Returns:
@@ -242,7 +261,8 @@ def decode_array(
         ImageError: the path cannot be read.
         UsageError: `threads` is out of range, or `kernels` unknown or not installed.
     """
-    return _decoded(data, threads, max_pixels, kernels).samples
+    found = _decoded(data, (region, scale), partial, (threads, max_pixels, kernels))
+    return found.samples
 
 
 def info(data: FileSource) -> dict[str, object]:
@@ -309,12 +329,30 @@ def _picture(image: ImageSource, strip: bool) -> Picture:
     return stripped(picture) if strip else picture
 
 
-def _decoded(data: FileSource, threads: int, max_pixels: int | None, kernels: str) -> Picture:
+def _decoded(
+    data: FileSource,
+    wanted: tuple[tuple[int, int, int, int] | None, int],
+    partial: bool,
+    means: tuple[int, int | None, str],
+) -> Picture:
     from givre.bitstream.container import DEFAULT_MAX_PIXELS
+    from givre.bitstream.tiling import Rectangle
     from givre.coder.decoder import decode_picture
+    from givre.coder.partial import decode_partial
+    from givre.coder.view import View
 
-    limit = DEFAULT_MAX_PIXELS if max_pixels is None else max_pixels
-    return decode_picture(_content(data), threads=threads, max_pixels=limit, kernels=kernels)
+    (region, scale), (threads, limit, kernels) = wanted, means
+    view = View(None if region is None else Rectangle(*region), scale)
+    limit = DEFAULT_MAX_PIXELS if limit is None else limit
+    content = _content(data)
+    if not partial:
+        return decode_picture(
+            content, view=view, threads=threads, max_pixels=limit, kernels=kernels
+        )
+    found = decode_partial(content, view=view, threads=threads, max_pixels=limit, kernels=kernels)
+    if not found.is_whole:
+        logging.getLogger(__name__).warning("%s", found.shown())
+    return found.picture
 
 
 def _need_torch() -> None:

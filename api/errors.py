@@ -13,6 +13,7 @@
     +- CollapseError       6    the fit is no better than a constant image
     +- CheckpointError     7    a checkpoint that cannot be used
     +- TargetError         8    a size, a rate or a quality that the fit does not reach
+    +- PartialError        9    a file was cut, and what there was of it has been written
 
 Every message is one line that says what is wrong and what would be right.
 """
@@ -86,3 +87,9 @@ class TargetError(GivreError):
     """The size, rate or quality asked for is out of reach; the message says what is not."""
 
     exit_code = 8
+
+
+class PartialError(GivreError):
+    """The file was cut; what there was of it has been written, as was asked for."""
+
+    exit_code = 9

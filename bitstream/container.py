@@ -79,6 +79,13 @@ def _check_length(what: str, section: bytes, expected: int) -> None:
         raise UsageError(f"{what} {len(section)} bytes, the header says {expected}")
 
 
+class CutContainer(Container):
+    """The same of a file that is cut: tiles are missing, and the last one need not be whole."""
+
+    def __post_init__(self) -> None:
+        """Nothing is compared: lengths are those that the header announces, or less."""
+
+
 def payload_bytes(header: Header) -> int:
     """Bytes of all coded sections together."""
     return header.parameter_bytes + header.latent_bytes + header.mask_bytes
@@ -133,6 +140,51 @@ def unpack(data: bytes, max_pixels: int | None = None) -> Container:
     if reader.u32("checksum of the file") != zlib.crc32(memoryview(data)[:-_CRC_BYTES]):
         raise CorruptError("the checksum of the file does not match: its bytes were altered")
     return Container(header, tiles, shared, sections)
+
+
+def unpack_cut(data: bytes) -> tuple[Container, int]:
+    """Take a file apart that may be cut anywhere after its header.
+
+    Returns:
+        The file, with the sections of tiles as far as they go, and the number of tiles that are
+        whole. A tile is of use if its parameters are whole. Sections after the pixels are there if
+        the file is whole.
+
+    Raises:
+        NotGivreError: the bytes are not of this format.
+        UnsupportedError: they need a later version.
+        TruncatedError: the header is cut, or nothing that can be shown comes after it.
+        CorruptError: the file is whole but damaged, or a field is impossible.
+    """
+    reader = ByteReader(data)
+    header = read_header(reader)
+    whole = reader.position + payload_bytes(header) + _CRC_BYTES
+    if len(data) >= whole:
+        container = unpack(data)
+        return container, len(container.tiles)
+    shared = reader.take(header.shared_parameter_bytes, "parameter section")
+    tiles: list[TilePayload] = []
+    n_whole = 0
+    for entry in header.tiles:
+        lengths = (entry.parameter_bytes, entry.latent_bytes, entry.mask_bytes)
+        found = [_up_to(reader, length) for length in lengths]
+        is_whole = [len(part) for part in found] == list(lengths)
+        n_whole += is_whole
+        if not is_whole and len(found[0]) < entry.parameter_bytes:
+            break
+        tiles.append(TilePayload(*found))
+        if not is_whole:
+            break
+    if not tiles:
+        raise TruncatedError(
+            f"the file ends after {len(data)} bytes, before anything that can be shown"
+        )
+    return CutContainer(header, tuple(tiles), shared), n_whole
+
+
+def _up_to(reader: ByteReader, length: int) -> bytes:
+    """The next bytes, as many as there are."""
+    return reader.take(min(length, len(reader.data) - reader.position), "section")
 
 
 def _read_tiles(reader: ByteReader, header: Header) -> Iterator[TilePayload]:

@@ -10,7 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from givre.bitstream.alpha_mask import read_mask
-from givre.bitstream.container import DEFAULT_MAX_PIXELS, Container, samples_crc, unpack
+from givre.bitstream.container import (
+    DEFAULT_MAX_PIXELS,
+    Container,
+    check_limit,
+    samples_crc,
+    unpack,
+)
 from givre.bitstream.header import Alpha, Header, TileEntry
 from givre.bitstream.latents import LatentReader
 from givre.bitstream.metadata_sections import metadata_of
@@ -22,7 +28,8 @@ from givre.coder.execution import check_kernels, check_threads, resolve_threads
 from givre.coder.files.picture import AnySamples, Picture
 from givre.coder.tile_assembly import TileAssembly
 from givre.coder.transparency import with_mask
-from givre.errors import CorruptError
+from givre.coder.view import View, reduced, smaller, smaller_tiling
+from givre.errors import CorruptError, LimitError
 from givre.models.architecture import Architecture
 from givre.models.exact.wavefront import GridPredictor
 from givre.models.geometry import Grid, grids
@@ -104,6 +111,7 @@ def decode_samples(
 def decode_picture(
     data: bytes,
     *,
+    view: View = View(),  # noqa: B008 (frozen)
     threads: int = 0,
     max_pixels: int | None = DEFAULT_MAX_PIXELS,
     kernels: str = "auto",
@@ -112,47 +120,107 @@ def decode_picture(
 
     Args:
         data: the whole file.
+        view: which part of it is wanted, and how large.
         threads: 0 for all cores; the pixels do not depend on it.
-        max_pixels: refuse a larger picture before anything is allocated; None for no limit.
+        max_pixels: refuse a file for whose view more pixels would have to be made, before anything
+            is allocated; None for no limit.
         kernels: what computes, one of `execution.KERNELS`; all give the same pixels.
 
     Raises:
         BitstreamError: the bytes are not a file that this version can decode.
-        UsageError: `threads` is out of range, or `kernels` unknown or not installed.
+        UsageError: `threads` is out of range, `kernels` unknown or not installed, or the view not
+            within the picture.
     """
     check_threads(threads)
     check_kernels(kernels)
-    container = unpack(data, max_pixels)
+    container = unpack(data)
+    check_view(container.header, view, max_pixels)
     metadata = metadata_of(container.sections)
-    samples = decode_container(container, resolve_threads(threads), kernels)
+    tiles = range(len(container.tiles))
+    samples = decode_tiles(container, tiles, view, resolve_threads(threads), kernels)
     return Picture(samples, container.header.bit_depth, metadata)
 
 
-def decode_container(container: Container, threads: int, kernels: str) -> AnySamples:
-    """Samples of all tiles, put together; arguments as of `decode_picture`."""
-    header = container.header
-    places = tile_rectangles(header.width, header.height, header.tiling)
-    if len(places) == 1:
-        return decode_tile(container, 0, places[0], threads, kernels).samples
-    samples = no_samples((header.height, header.width, header.channels), header.bit_depth)
+def check_view(header: Header, view: View, max_pixels: int | None) -> None:
+    """Refuse a view that asks for too much memory, or for what is not there.
 
-    assert header.tiling is not None  # else there would be one place
-    whole = Rectangle(0, 0, header.width, header.height)
-    assembly = TileAssembly(samples, whole, (header.width, header.height), header.tiling)
+    Raises:
+        LimitError: more pixels than allowed have to be held at a time.
+        UsageError: the view is not within the picture.
+    """
+    part = view.part_of(header.width, header.height)
+    if header.tiling is None:
+        check_limit(header, max_pixels)
+        return
+    tile = (header.tiling.width + 2 * header.tiling.overlap) * (
+        header.tiling.height + 2 * header.tiling.overlap
+    )
+    shown = smaller(part, view.scale)
+    if max_pixels is not None and max(shown.pixels, min(tile, header.pixels)) > max_pixels:
+        raise LimitError(
+            f"{shown.width} x {shown.height} pixels in tiles of {tile} are wanted, "
+            f"the limit is {max_pixels}"
+        )
+
+
+def decode_tiles(
+    container: Container,
+    indices: Sequence[int],
+    view: View,
+    threads: int,
+    kernels: str,
+    others: Sequence[tuple[AnySamples, Rectangle]] = (),
+) -> AnySamples:
+    """Samples of some tiles, put together; what no tile covers is 0.
+
+    Args:
+        container: of the file.
+        indices: of the tiles that may be decoded. Those that the view does not need are not.
+        view: what is wanted.
+        threads: 1 or more.
+        kernels: what computes, one of `execution.KERNELS`.
+        others: samples of further tiles, and where these lie in the picture.
+    """
+    header, scale = container.header, view.scale
+    places = tile_rectangles(header.width, header.height, header.tiling)
+    part = view.part_of(header.width, header.height)
+    shown = smaller(part, scale)
+    if header.tiling is None:
+        rows = (part.y, part.y + part.height)
+        tile = decode_tile(container, 0, places[0], threads, kernels, rows)
+        return reduced(tile.samples[:, part.x : part.x + part.width], scale)
+    samples = no_samples((shown.height, shown.width, header.channels), header.bit_depth)
+    samples[:] = 0
+    whole = smaller(Rectangle(0, 0, header.width, header.height), scale)
+    assembly = TileAssembly(
+        samples, shown, (whole.width, whole.height), smaller_tiling(header.tiling, scale)
+    )
 
     def fill(index: int) -> None:
         tile = decode_tile(container, index, places[index], 1, kernels)
-        assembly.add(tile.samples, places[index])
+        assembly.add(reduced(tile.samples, scale), smaller(places[index], scale))
 
     # Each thread has a tile to itself: latents are decoded one after the other.
     with ThreadPoolExecutor(threads) as pool:
-        for _ in pool.map(fill, range(len(places))):
+        for _ in pool.map(fill, [i for i in indices if _meet(places[i], part)]):
             pass
+    for other, where in others:
+        assembly.add(reduced(other, scale), smaller(where, scale))
     return assembly.finish()
 
 
+def _meet(a: Rectangle, b: Rectangle) -> bool:
+    across = a.x < b.x + b.width and b.x < a.x + a.width
+    return across and a.y < b.y + b.height and b.y < a.y + a.height
+
+
 def decode_tile(
-    container: Container, index: int, where: Rectangle, threads: int, kernels: str
+    container: Container,
+    index: int,
+    where: Rectangle,
+    threads: int,
+    kernels: str,
+    rows: tuple[int, int] | None = None,
 ) -> DecodedTile:
     """Decode a tile and keep what its samples are made of.
 
@@ -162,29 +230,39 @@ def decode_tile(
         where: it lies in the picture.
         threads: 1 or more.
         kernels: what computes, one of `execution.KERNELS`.
+        rows: first row, and row after the last, that samples are wanted of; None for all. Only
+            all of them can be compared with the checksum of the samples.
 
     Raises:
         BitstreamError: the sections are not those of a file that this version can decode.
     """
-    header, payload = container.header, container.tiles[index]
-    plan = plan_of(header, where, header.tiles[index])
-    arch = plan.architecture
-    coded = read_parameters(arch, container.parameters(index), load_prior(arch, header.prior))
-    parameters = coded.values(arch)
-    exact = exact_kernels(kernels, arch, plan.width, plan.height)
-    decoder = make_backend(exact, arch, parameters)
+    plan = plan_of(container.header, where, container.header.tiles[index])
+    first, last = rows or (0, plan.height)
+    decoder, parameters = tile_decoder(container, index, plan, kernels)
+    payload = container.tiles[index]
     latents = read_grids(decoder, plan, LatentReader(payload.latents))
-    samples = reconstruct(decoder, plan, latents, threads)
+    samples = reconstruct(decoder, plan, latents, threads, (first, last))
     if plan.alpha is not Alpha.NONE:
         soft = plan.alpha is Alpha.SOFT
         classes = read_mask(payload.mask, plan.width, plan.height, has_between=soft)
-        samples = with_mask(samples, classes, plan.alpha, plan.bit_depth)
-    if samples_crc(samples) != plan.entry.pixel_crc:
+        samples = with_mask(samples, classes[first:last], plan.alpha, plan.bit_depth)
+    if len(samples) == plan.height and samples_crc(samples) != plan.entry.pixel_crc:
         raise CorruptError(
             "the decoded pixels do not match the file's checksum: the file is damaged, "
             "or this machine computes wrongly"
         )
     return DecodedTile(plan, parameters, latents, samples)
+
+
+def tile_decoder(
+    container: Container, index: int, plan: TilePlan, kernels: str
+) -> tuple[Backend, Mapping[str, Array]]:
+    """The decoder of a tile, and its parameters by name."""
+    arch = plan.architecture
+    prior = load_prior(arch, container.header.prior)
+    parameters = read_parameters(arch, container.parameters(index), prior).values(arch)
+    exact = exact_kernels(kernels, arch, plan.width, plan.height)
+    return make_backend(exact, arch, parameters), parameters
 
 
 def read_grids(decoder: Backend, plan: TilePlan, reader: LatentReader) -> list[Array]:
@@ -218,28 +296,42 @@ def grid_predictor(
 
 
 def reconstruct(
-    decoder: Backend, plan: TilePlan, latents: Sequence[Array], threads: int
+    decoder: Backend,
+    plan: TilePlan,
+    latents: Sequence[Array],
+    threads: int,
+    rows: tuple[int, int] | None = None,
 ) -> AnySamples:
     """What the synthesis makes of the values of all grids, in the order of `geometry.grids`.
 
+    Args:
+        decoder: of the tile.
+        plan: of the tile.
+        latents: (H_i, W_i) each.
+        threads: 1 or more.
+        rows: first row, and row after the last, that are made; None for all.
+
     Returns:
-        uint8 or uint16 (H, W, outputs).
+        uint8 or uint16 (rows, W, outputs).
     """
+    top, bottom = rows or (0, plan.height)
     arch, entry = plan.architecture, plan.entry
     all_grids = grids(arch, plan.width, plan.height)
     main = [y for grid, y in zip(all_grids, latents, strict=True) if not grid.hyper]
     stack = decoder.stack(main)
-    samples = no_samples((plan.height, plan.width, arch.n_channels), plan.bit_depth)
+    samples = no_samples((bottom - top, plan.width, arch.n_channels), plan.bit_depth)
     low = np.array(entry.sample_low, np.float64)
     span = np.array(entry.sample_high, np.float64) - low
 
-    rows = max(1, BAND_PIXELS // plan.width)
+    band = max(1, BAND_PIXELS // plan.width)
 
     def fill_band(first: int) -> None:
-        last = min(first + rows, plan.height)
-        samples[first:last] = decoder.samples_rows(main[0], stack, first, last, low, span)
+        last = min(first + band, bottom)
+        samples[first - top : last - top] = decoder.samples_rows(
+            main[0], stack, first, last, low, span
+        )
 
     with ThreadPoolExecutor(threads) as pool:
-        for _ in pool.map(fill_band, range(0, plan.height, rows)):
+        for _ in pool.map(fill_band, range(top, bottom, band)):
             pass
     return samples
