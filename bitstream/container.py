@@ -148,7 +148,7 @@ def unpack_cut(data: bytes) -> tuple[Container, int]:
     Returns:
         The file, with the sections of tiles as far as they go, and the number of tiles that are
         whole. A tile is of use if its parameters are whole. Sections after the pixels are there if
-        the file is whole.
+        the file is whole; if it is not, the first is a `CutContainer`.
 
     Raises:
         NotGivreError: the bytes are not of this format.
@@ -160,7 +160,11 @@ def unpack_cut(data: bytes) -> tuple[Container, int]:
     header = read_header(reader)
     whole = reader.position + payload_bytes(header) + _CRC_BYTES
     if len(data) >= whole:
-        container = unpack(data)
+        try:
+            container = unpack(data)
+        except TruncatedError:  # what follows the pixels is cut
+            shared = reader.take(header.shared_parameter_bytes, "parameter section")
+            container = CutContainer(header, tuple(_read_tiles(reader, header)), shared)
         return container, len(container.tiles)
     shared = reader.take(header.shared_parameter_bytes, "parameter section")
     tiles: list[TilePayload] = []

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from givre.bitstream.alpha_mask import BETWEEN, OPAQUE
-from givre.bitstream.container import DEFAULT_MAX_PIXELS, Container, unpack_cut
+from givre.bitstream.container import DEFAULT_MAX_PIXELS, Container, CutContainer, unpack_cut
 from givre.bitstream.header import Alpha
 from givre.bitstream.latents import LatentReader
 from givre.bitstream.metadata_sections import metadata_of
@@ -43,6 +43,7 @@ class PartialPicture:
         grids: number of latent grids that the first tile that is not whole shows, from the coarsest
             on; 0 if there is none.
         all_grids: number of latent grids of a tile.
+        is_whole: whether nothing is missing.
     """
 
     picture: Picture
@@ -50,14 +51,12 @@ class PartialPicture:
     all_tiles: int
     grids: int
     all_grids: int
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether nothing is missing."""
-        return self.tiles == self.all_tiles
+    is_whole: bool = False
 
     def shown(self) -> str:
         """What there is of a cut file, in words."""
+        if self.tiles == self.all_tiles:
+            return "the file is cut after the pixels: they are whole, the metadata are missing"
         rough = f"{self.grids} of {self.all_grids} latent grids" if self.grids else ""
         if self.all_tiles == 1:
             return f"the file is cut: {rough or 'nothing'} arrived"
@@ -99,7 +98,8 @@ def decode_partial(
     if n_whole == len(places):
         samples = decode_tiles(container, range(n_whole), view, n_threads, kernels)
         picture = Picture(samples, header.bit_depth, metadata_of(container.sections))
-        return PartialPicture(picture, n_whole, n_whole, 0, all_grids)
+        is_whole = not isinstance(container, CutContainer)
+        return PartialPicture(picture, n_whole, n_whole, 0, all_grids, is_whole)
     others, n_grids = [], 0
     if n_whole < len(container.tiles):
         rough, n_grids = _rough_tile(container, n_whole, places[n_whole], n_threads, kernels)

@@ -102,7 +102,7 @@ def _decoded(args: argparse.Namespace, data: bytes) -> PartialPicture:
     if args.partial:
         return decode_partial(data, view=view, threads=threads, max_pixels=limit, kernels=kernels)
     picture = decode_picture(data, view=view, threads=threads, max_pixels=limit, kernels=kernels)
-    return PartialPicture(picture, 1, 1, 0, 0)
+    return PartialPicture(picture, tiles=1, all_tiles=1, grids=0, all_grids=0, is_whole=True)
 
 
 def _decode(args: argparse.Namespace, pair: named_files.Pair) -> None:
@@ -127,8 +127,7 @@ def _decode(args: argparse.Namespace, pair: named_files.Pair) -> None:
                 "height": height,
                 "channels": channels,
                 "bit_depth": picture.bit_depth,
-                "tiles": found.tiles,
-                "all_tiles": found.all_tiles,
+                "whole": found.is_whole,
                 "seconds": seconds,
                 "sha256": sha256(picture.samples.tobytes()).hexdigest(),
             }
