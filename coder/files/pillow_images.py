@@ -98,6 +98,8 @@ def samples_of(image: Image.Image, name: str) -> tuple[AnySamples, int]:
         mode += "A"
     if transparent is not None:
         transparent = np.multiply(transparent, scale)
+        if image.mode == "1":  # some versions of Pillow count to 1 here, some to 255
+            transparent = np.where(transparent > 0, 255, 0)
     samples = np.empty((image.height, image.width, _CHANNELS[mode]), np.uint8)
     convert = _converter(image, mode, name)
     for top, band in _bands(image):
