@@ -57,8 +57,8 @@ def report(path: Path) -> None:
     container = unpack(path.read_bytes())
     arch = container.header.architecture
     prior = load_prior(arch, container.header.prior)
-    quantised = read_parameters(arch, container.parameters, prior)
-    print(f"{path}: parameter section of {len(container.parameters)} bytes")
+    quantised = read_parameters(arch, container.parameters(0), prior)
+    print(f"{path}: parameter section of {len(container.parameters(0))} bytes")
     print(f"{'group':<22}{'number':>8}{'laplace':>10}{'exp-golomb':>12}")
     totals = np.zeros(3)
     for group, integers in group_integers(arch, dict(quantised.integers)).items():

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from givre.coder.encoder import encode_fit as encode_fit_of
 from givre.coder.encoder import fit_and_write
 from givre.coder.files.picture import AnySamples, Picture
 from givre.coder.fitting.checkpoint import Fit
@@ -40,6 +41,11 @@ def target_of(samples: AnySamples) -> Target:
 def encode_samples(samples: AnySamples, settings: FitSettings, **options: Any) -> Encoded:
     """Fit samples (H, W, C) of 8 bits and write them."""
     return fit_and_write(Picture(samples), settings, **options)
+
+
+def encode_fit(fit: Fit, samples: AnySamples) -> Encoded:
+    """Write a fit of samples (H, W, C) of 8 bits."""
+    return encode_fit_of(fit, Picture(samples))
 
 
 def overfit(samples: AnySamples, settings: FitSettings, **options: Any) -> Fit:

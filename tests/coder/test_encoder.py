@@ -11,7 +11,15 @@ import pytest
 import safetensors
 import safetensors.torch
 import torch
-from fits import context_of, encode_samples, overfit, start_fit, target_of
+from fits import (
+    context_of,
+    encode_fit,
+    encode_samples,
+    overfit,
+    plain,
+    start_fit,
+    target_of,
+)
 from numpy.typing import NDArray
 
 import givre
@@ -19,7 +27,8 @@ from givre.bitstream.container import unpack
 from givre.bitstream.parameters import QuantisedParameters, read_parameters
 from givre.bitstream.priors import load_prior
 from givre.coder.decoder import decode_samples
-from givre.coder.encoder import encode_fit, write_fit
+from givre.coder.encoder import encode_fit as encode_saved_fit
+from givre.coder.encoder import write_fit
 from givre.coder.fitting.checkpoint import Fit
 from givre.coder.fitting.settings import FitSettings
 from givre.coder.inspection.file_info import file_info
@@ -72,11 +81,11 @@ def test_coded_size_of_the_latents_is_the_models_estimate(
     arch = container.header.architecture
     model = CodecModel(arch, fit.width, fit.height)
     prior = load_prior(arch, container.header.prior)
-    values = read_parameters(arch, container.parameters, prior).values(arch)
+    values = read_parameters(arch, container.parameters(0), prior).values(arch)
     model.load_state_dict({name: torch.from_numpy(v).float() for name, v in values.items()})
     with torch.no_grad():
         bits = float(model.rate([latent.float() for latent in fit.latents]))
-    coded = len(container.latents)
+    coded = len(container.tiles[0].latents)
     assert abs(coded - bits / 8) <= max(0.01 * coded, 16)
 
 
@@ -161,7 +170,7 @@ def test_a_collapse_is_not_called_a_success(fitted: tuple[Samples, Fit, Encoded]
     zeros = {spec.name: np.zeros(spec.shape, np.int32) for spec in specs}
     dead = QuantisedParameters(zeros, {spec.group: 0 for spec in specs})
     with pytest.raises(CollapseError, match="no better than a constant image"):
-        check_collapse(write_fit(fit, context_of(fit, samples), dead).report, samples)
+        check_collapse(write_fit(fit, context_of(fit, samples), dead).report, plain(samples))
 
 
 def test_a_resumed_fit_ends_where_an_uninterrupted_one_does(tmp_path) -> None:
@@ -227,8 +236,8 @@ def test_a_loaded_fit_needs_the_image(tmp_path, fitted: tuple[Samples, Fit, Enco
     samples, fit, encoded = fitted
     fit.save(tmp_path / "x.fit")
     loaded = Fit.load(tmp_path / "x.fit")
-    with pytest.raises(GivreError, match="give the samples"):
-        encode_fit(loaded)
+    with pytest.raises(GivreError, match="give the picture"):
+        encode_saved_fit(loaded)
     assert encode_fit(loaded, samples).data == encoded.data
 
 

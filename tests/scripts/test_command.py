@@ -242,10 +242,24 @@ def test_pixel_limit(run: Givre, file: Path) -> None:
 def test_grey_and_alpha_survive(run: Givre, tmp_path: Path, channels: int) -> None:
     mode = {1: "L", 2: "LA", 4: "RGBA"}[channels]
     source = tmp_path / "in.png"
-    picture().convert(mode).save(source)
+    image = picture().convert(mode)
+    if channels % 2 == 0:
+        image.putalpha(Image.linear_gradient("L").resize(image.size))
+    image.save(source)
     assert run("encode", source, "--steps", 2, *FAST).code == 0
     assert run("decode", tmp_path / "in.givre", tmp_path / "out.png").code == 0
-    assert Image.open(tmp_path / "out.png").mode == mode
+    decoded = Image.open(tmp_path / "out.png")
+    assert decoded.mode == mode
+    if channels % 2 == 0:
+        before, after = (np.asarray(i.getchannel("A")) for i in (image, decoded))
+        for end in (0, 255):
+            assert ((before == end) == (after == end)).all()
+
+
+def test_alpha_that_is_opaque_throughout_is_left_out(run: Givre, tmp_path: Path) -> None:
+    picture().convert("RGBA").save(tmp_path / "in.png")
+    assert run("encode", tmp_path / "in.png", "--steps", 2, *FAST).code == 0
+    assert run("info", tmp_path / "in.givre", "--json").json["channels"] == 3
 
 
 # --- streams ------------------------------------------------------------------------------------
@@ -521,10 +535,10 @@ def test_numbers_out_of_range_exit_2(run: Givre, image: Path, words: list[str]) 
 
 
 def test_unreadable_images_exit_3(run: Givre, tmp_path: Path) -> None:
-    deep, text = tmp_path / "deep.png", tmp_path / "text.png"
-    Image.new("I;16", (4, 4)).save(deep)
+    real, text = tmp_path / "real.tif", tmp_path / "text.png"
+    Image.new("F", (4, 4)).save(real)
     text.write_text("hello")
-    for path in (deep, text, tmp_path / "missing.png", tmp_path):
+    for path in (real, text, tmp_path / "missing.png", tmp_path):
         found = run("encode", path, tmp_path / "out.givre")
         assert found.code == 3
         assert found.error
@@ -548,7 +562,7 @@ def test_unexpected_errors_are_one_line(
     def fail(*_: object, **__: object) -> None:
         raise failure
 
-    monkeypatch.setattr("givre.coder.decoder.decode_samples", fail)
+    monkeypatch.setattr("givre.coder.decoder.decode_picture", fail)
     found = run("decode", file)
     assert found.code == 1
     assert message in found.error

@@ -8,10 +8,9 @@ from contextlib import AbstractContextManager, contextmanager
 import numpy as np
 import pytest
 import torch
+from fits import encode_fit
 
 import givre
-from givre.coder.encoder import encode_fit
-from givre.coder.files.picture import Picture
 from givre.coder.fitting.torch_context import torch_as_shipped
 
 
@@ -53,7 +52,7 @@ def test_a_fit_that_is_written_later_is_the_same(
 ) -> None:
     with state():
         fit = givre.overfit(samples, steps=5, complexity="lop")
-    assert encode_fit(fit, Picture(samples)).data == usual
+    assert encode_fit(fit, samples).data == usual
 
 
 @pytest.mark.slow

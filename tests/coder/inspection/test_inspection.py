@@ -23,18 +23,20 @@ from givre.bitstream.latents import write_latents
 from givre.bitstream.parameters import read_parameters
 from givre.bitstream.scales import LATENT_SCALES
 from givre.coder.coded_tile import coded_latents
-from givre.coder.decoder import decode_samples
+from givre.coder.decoder import decode_samples, tile_plan
 from givre.coder.inspection.inspection import Inspection, inspect_file
 from givre.coder.inspection.learned_filters import InspectedStage, classical_kernels
 from givre.coder.inspection.plots import filters_figure, latents_figure, reduced
-from givre.errors import CorruptError, LimitError, OutputError, UsageError
+from givre.errors import CorruptError, LimitError, OutputError, UnsupportedError, UsageError
 from givre.inspected_file import InspectedFile
 from givre.models.context import wavefront_step
 from givre.models.exact.numpy_backend import NumpyBackend, preconcat_pass
 from givre.models.exact.wavefront import waves
 from givre.scripts.main import main
 
-STREAMS = sorted(path.stem for path in CONFORMANCE.glob("*.givre"))
+ALL_STREAMS = sorted(path.stem for path in CONFORMANCE.glob("*.givre"))
+TILED = [name for name in ALL_STREAMS if name.startswith("tiles")]
+STREAMS = [name for name in ALL_STREAMS if name not in TILED]
 SOME_STREAMS = ["custom-30x22", "fitted-hop-32x24x3", "random-vhop-25x25x4", "random-hop-1x5x1"]
 FITTED = "fitted-lop-32x24x4"
 
@@ -95,14 +97,24 @@ def test_the_bits_add_up_to_the_latent_section(name: str) -> None:
     assert (found.samples == decode_samples(stream(name), threads=1)).all()
 
 
+@pytest.mark.parametrize("name", TILED)
+def test_pictures_in_tiles_are_refused(name: str) -> None:
+    with pytest.raises(UnsupportedError, match="only pictures of one piece"):
+        inspect(name)
+
+
 @pytest.mark.parametrize("name", SOME_STREAMS)
 def test_each_latent_has_the_bits_of_the_coded_model(name: str) -> None:
     found = inspect(name)
     header = found.header
     container = unpack(stream(name))
-    values = read_parameters(header.architecture, container.parameters).values(header.architecture)
+    values = read_parameters(header.architecture, container.parameters(0)).values(
+        header.architecture
+    )
     backend = NumpyBackend(header.architecture, values)
-    coded = coded_latents(backend, header, [g.values.astype(np.float64) for g in found.grids])
+    coded = coded_latents(
+        backend, tile_plan(header, 0), [g.values.astype(np.float64) for g in found.grids]
+    )
     step = wavefront_step(header.architecture.n_spatial)
     for inspected in reversed(found.grids):
         for t, first, last in waves(inspected.grid.height, inspected.grid.width, step):
@@ -138,7 +150,7 @@ class DenseBackend(TorchBackend):
 def test_the_stack_is_what_the_synthesis_sees(name: str) -> None:
     found = inspect(name)
     arch = found.header.architecture
-    values = read_parameters(arch, unpack(stream(name)).parameters).values(arch)
+    values = read_parameters(arch, unpack(stream(name)).parameters(0)).values(arch)
     main_grids = [g.values.astype(np.float64) for g in found.grids if not g.grid.hyper]
     backend = DenseBackend(arch, values)
     stack = backend.stack(main_grids)
@@ -148,7 +160,7 @@ def test_the_stack_is_what_the_synthesis_sees(name: str) -> None:
 
 def test_stages_hold_the_coded_filters(fitted: Inspection) -> None:
     arch = fitted.header.architecture
-    parameters = read_parameters(arch, unpack(stream(FITTED)).parameters).values(arch)
+    parameters = read_parameters(arch, unpack(stream(FITTED)).parameters(0)).values(arch)
     assert [stage.level for stage in fitted.stages] == [5, 4, 3, 2, 1, 0]
     for stage in fitted.stages:
         left = parameters[f"upsampling.transposed.{stage.stage}.weight"]

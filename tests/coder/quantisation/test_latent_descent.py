@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from fits import FUSED, REFERENCE, context_of, overfit, target_of
+from fits import FUSED, REFERENCE, context_of, encode_fit, overfit, target_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from model_cases import lively_model
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from givre.coder.decoder import decode_samples
-from givre.coder.encoder import encode_fit, write_fit
+from givre.coder.encoder import write_fit
 from givre.coder.files.picture import Picture
 from givre.coder.fitting.normalisation import Target
 from givre.coder.fitting.settings import FitSettings
