@@ -20,14 +20,16 @@ import tables
 from crops import central_square
 from numpy.typing import NDArray
 
+from givre.coder.files.picture import Picture
 from givre.coder.fitting.overfit import overfit
 from givre.coder.fitting.settings import FitSettings
+from givre.coder.fitting.source import source_of
 
 
 def final_loss(samples: NDArray[np.uint8], settings: FitSettings) -> tuple[float, float]:
     """Fit; returns 1000 (MSE + lambda * bpp), and the processor seconds that it took."""
     started = process_time()
-    fit = overfit(samples, settings)
+    fit = overfit(source_of(Picture(samples)), settings)
     loss = 10 ** (-fit.psnr_db / 10) + settings.lmbda * fit.bpp
     return 1000 * loss, process_time() - started
 

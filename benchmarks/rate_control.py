@@ -24,7 +24,8 @@ import torch
 from crops import central_square
 from numpy.typing import NDArray
 
-from givre.coder.encoder import encode_samples
+from givre.coder.encoder import fit_and_write
+from givre.coder.files.picture import Picture
 from givre.coder.fitting.settings import FitSettings
 from givre.coder.rate_control.goal import Goal
 from givre.coder.rate_control.targeted_encode import encode_to_goal
@@ -49,7 +50,7 @@ def measure(
     for goal in goals:
         started = process_time()
         try:
-            report = encode_to_goal(samples, settings, goal).report
+            report = encode_to_goal(Picture(samples), settings, goal).report
         except TargetError as error:
             print(f"{name}: {error}")
             continue
@@ -57,7 +58,7 @@ def measure(
         if goal.kind == "bpp":
             started = process_time()
             same = FitSettings(lmbda=report.lmbda, steps=settings.steps, threads=settings.threads)
-            found = encode_samples(samples, same).report
+            found = fit_and_write(Picture(samples), same).report
             plain.append(Timed(found, process_time() - started))
         nearest = min(plain, key=lambda p: abs(math.log(p.report.lmbda / report.lmbda)))
         rows.append(
@@ -104,7 +105,7 @@ def main() -> None:
     goals += [Goal("size", x) for x in args.bytes]
     rows: list[dict[str, object]] = []
     warm = FitSettings(steps=1, complexity="hop", threads=args.threads)
-    encode_samples(central_square(args.photos[0], 64), warm)  # the kernels are compiled
+    fit_and_write(Picture(central_square(args.photos[0], 64)), warm)  # the kernels are compiled
     for steps in args.steps:
         for path in args.photos:
             settings = FitSettings(steps=steps, threads=args.threads)

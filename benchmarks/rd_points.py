@@ -22,8 +22,10 @@ import givre
 from givre.coder.encoder import encode_fit
 from givre.coder.files.atomic import atomic_write_bytes
 from givre.coder.files.images import load_samples, to_image
-from givre.coder.fitting.checkpoint import Fit, image_digest
+from givre.coder.files.picture import Picture
+from givre.coder.fitting.checkpoint import Fit
 from givre.coder.fitting.settings import FitSettings
+from givre.coder.fitting.source import source_of
 from givre.coder.psnr import mean_squared_error, psnr_db
 from givre.errors import GivreError
 
@@ -102,8 +104,13 @@ def point_path(folder: Path, seq_name: str, lmbda: float) -> Path:
     return folder / f"{seq_name}_{lmbda}.json"
 
 
+def digest_of(samples: NDArray[np.uint8]) -> str:
+    """The digest by which a fit knows its image, samples (H, W, C)."""
+    return source_of(Picture(samples)).digest
+
+
 def fingerprint(digest: str, settings: FitSettings) -> str:
-    """SHA-256 of an image's digest (`image_digest`) and of every setting, in hexadecimal."""
+    """SHA-256 of an image's digest (`Source.digest`) and of every setting, in hexadecimal."""
     content = {"image": digest, "settings": asdict(settings)}
     return sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
@@ -140,7 +147,7 @@ def rewrite(job: Job) -> Point:
         ValueError: there is no point of this image and these settings.
     """
     samples, point, fit = load_samples(job.image), read_point(job.kept_in), Fit.load(fit_path(job))
-    if point.fingerprint != fingerprint(image_digest(samples), job.settings):
+    if point.fingerprint != fingerprint(digest_of(samples), job.settings):
         raise ValueError(f"{job.kept_in} is of another image or other settings, remove it")
     return _written(job, samples, fit, point.fit_seconds, point.fit_cpu_seconds)
 
@@ -159,7 +166,7 @@ def _written(
 ) -> Point:
     """The point of a fit, once its file is written, decoded and kept."""
     settings = job.settings
-    encoded, encode_seconds, encode_cpu_seconds = _timed(lambda: encode_fit(fit, samples))
+    encoded, encode_seconds, encode_cpu_seconds = _timed(lambda: encode_fit(fit, Picture(samples)))
     data = encoded.data
     decoded, decode_seconds, decode_cpu_seconds = _timed(
         lambda: givre.decode(data, threads=settings.threads)
@@ -224,7 +231,7 @@ def pending(jobs: Iterable[Job]) -> list[Job]:
     waiting = []
     for job in jobs:
         if job.image not in digests:
-            digests[job.image] = image_digest(load_samples(job.image))
+            digests[job.image] = digest_of(load_samples(job.image))
         if _kept_fingerprint(job.kept_in) != fingerprint(digests[job.image], job.settings):
             waiting.append(job)
     return waiting

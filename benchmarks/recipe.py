@@ -81,11 +81,13 @@ def run(job: Job) -> dict[str, object]:
     import torch
 
     from givre.coder.encoder import encode_fit
+    from givre.coder.files.picture import Picture
     from givre.coder.fitting.overfit import overfit
     from givre.coder.fitting.prior_choice import PRIOR_LMBDAS, nearest_prior
+    from givre.coder.fitting.source import source_of
 
     torch.set_num_threads(1)
-    samples = central_square(job.path, job.size)
+    picture = Picture(central_square(job.path, job.size))
     variant = VARIANTS[job.variant]
     settings = FitSettings(
         lmbda=job.lmbda,
@@ -95,9 +97,9 @@ def run(job: Job) -> dict[str, object]:
         prior=nearest_prior(PRIOR_LMBDAS, job.lmbda) if variant.prior < 0 else variant.prior,
     )
     started = process_time()
-    fit = overfit(samples, settings, recipe=variant.recipe)
+    fit = overfit(source_of(picture), settings, recipe=variant.recipe)
     fitted = process_time()
-    report = encode_fit(fit, samples).report
+    report = encode_fit(fit, picture).report
     return {
         "variant": job.variant,
         "lmbda": job.lmbda,

@@ -41,10 +41,12 @@ class Job:
 
 def run(job: Job) -> dict[str, object]:
     """Fit, write, decode, and report one file."""
-    from givre.coder.encoder import encode_samples
+    from givre.coder.encoder import fit_and_write
+    from givre.coder.files.picture import Picture
 
     choices = replace(_WAYS[job.way], lmbda=job.lmbda, steps=job.steps, threads=1)
-    report = encode_samples(thumbnail(job.path, *job.size), new_settings(choices)).report
+    picture = Picture(thumbnail(job.path, *job.size))
+    report = fit_and_write(picture, new_settings(choices)).report
     return {
         "picture": job.path.stem,
         "way": job.way,

@@ -24,12 +24,14 @@ from processes import measure
 from torch import Tensor
 
 from givre.coder.execution import resolve_threads
+from givre.coder.files.picture import Picture
 from givre.coder.fitting.context import fit_context
 from givre.coder.fitting.fit_kernels import FitKernels, choose_kernels
 from givre.coder.fitting.normalisation import Target, make_target
 from givre.coder.fitting.schedule import Recipe, plan_step
 from givre.coder.fitting.settings import FitSettings, architecture_for
 from givre.coder.fitting.soap import SoapSettings
+from givre.coder.fitting.source import source_of
 from givre.coder.fitting.torch_context import torch_threads
 from givre.coder.fitting.trainer import Trainer
 from givre.models.codec_model import CodecModel
@@ -60,7 +62,7 @@ def picture(width: int, height: int) -> np.ndarray:
 def make_trainer(name: str, point: str, samples: np.ndarray, threads: int) -> Trainer:
     """A trainer some steps into its fit, so that its latents are not all zero."""
     settings = FitSettings(complexity=point, prior=0, kernels=name, threads=threads)
-    return Trainer(fit_context(samples, settings), Recipe())
+    return Trainer(fit_context(source_of(Picture(samples)), settings), Recipe())
 
 
 def as_in_a_fit(name: str, threads: int) -> AbstractContextManager[None]:
@@ -134,7 +136,7 @@ def compare(
 ) -> list[dict[str, object]]:
     """Rows for one point and size: every part, and the whole step."""
     samples = picture(*size)
-    target = make_target(samples)
+    target = make_target(source_of(Picture(samples)))
     trainers = {n: make_trainer(n, point, samples, threads) for n in IMPLEMENTATIONS}
     times: dict[str, dict[str, list[float]]] = {}
     pieces = {

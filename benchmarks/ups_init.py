@@ -24,7 +24,8 @@ import numpy as np
 import tables
 from PIL import Image
 
-from givre.coder.encoder import encode_samples
+from givre.coder.encoder import fit_and_write
+from givre.coder.files.picture import Picture
 from givre.coder.fitting.settings import FitSettings
 from givre.models.filters.initial import INITIAL_KERNELS
 
@@ -40,7 +41,7 @@ def crop(path: Path, size: int) -> np.ndarray:
 
 def fit(path: Path, size: int, settings: FitSettings) -> dict[str, object]:
     """One fit, written and decoded, as a row."""
-    report = encode_samples(crop(path, size), settings).report
+    report = fit_and_write(Picture(crop(path, size)), settings).report
     return {
         "crop": path.stem,
         "lambda": settings.lmbda,

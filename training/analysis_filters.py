@@ -13,6 +13,7 @@ from torch import Tensor
 
 from givre.coder.fitting.analysis import FILTER_SIZE, N_LEVELS, image_pyramid
 from givre.coder.fitting.normalisation import make_target
+from givre.coder.fitting.source import Source
 from givre.models.geometry import grids
 
 RIDGE = 1e-6
@@ -22,7 +23,7 @@ RIDGE = 1e-6
 def solve_filters(fit: JointFit, crops: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
     """Filters (N_LEVELS, 3 * 25 + 1) of `givre.coder.fitting.analysis`, the bias last."""
     height, width, _ = crops[0].shape
-    pyramids = [image_pyramid(make_target(crop).normalised, N_LEVELS) for crop in crops]
+    pyramids = [image_pyramid(make_target(Source(crop)).normalised, N_LEVELS) for crop in crops]
     rows = []
     for i, grid in enumerate(grids(fit.arch, width, height)):
         if grid.hyper:

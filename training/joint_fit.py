@@ -17,6 +17,7 @@ from givre.coder.fitting.normalisation import make_target
 from givre.coder.fitting.schedule import Recipe, StepPlan, gain_for_lmbda, plan_step
 from givre.coder.fitting.settings import FitSettings, architecture_for
 from givre.coder.fitting.soap import SoapSettings
+from givre.coder.fitting.source import Source
 from givre.models.architecture import Architecture
 from givre.models.codec_model import CodecModel
 from givre.models.latents import ProxySettings
@@ -86,7 +87,7 @@ def fit_jointly(
         start: networks, and latents of these crops on the symbols' scale, to go on from.
         threads: of the kernels.
     """
-    targets = [make_target(crop) for crop in crops]
+    targets = [make_target(Source(crop)) for crop in crops]
     height, width, _ = crops[0].shape
     kernels = choose_kernels("fused", torch.device("cpu"), threads)
     arch = architecture_for(FitSettings(complexity=point), width, height, 3)

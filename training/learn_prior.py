@@ -29,6 +29,7 @@ from givre.bitstream.rangecoder import PARAMETER_MAX
 from givre.coder.fitting.analysis import analyse
 from givre.coder.fitting.normalisation import make_target
 from givre.coder.fitting.prior_choice import PRIOR_LMBDAS
+from givre.coder.fitting.source import Source
 from givre.models.architecture import tensor_specs
 from givre.models.geometry import grids
 
@@ -179,7 +180,7 @@ def moved_to(
     height, width, _ = crops[0].shape
     places = grids(fit.arch, width, height)
     rows = torch.from_numpy(filters)
-    latents = [analyse(rows, make_target(crop).normalised, places) for crop in crops]
+    latents = [analyse(rows, make_target(Source(crop)).normalised, places) for crop in crops]
     return replace(fit, latents=latents)
 
 

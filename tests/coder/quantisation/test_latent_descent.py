@@ -16,7 +16,6 @@ from torch import Tensor
 
 from givre.coder.decoder import decode_samples
 from givre.coder.encoder import write_fit
-from givre.coder.files.picture import Picture
 from givre.coder.fitting.normalisation import Target
 from givre.coder.fitting.settings import FitSettings
 from givre.coder.quantisation.latent_descent import Descent, descend
@@ -303,7 +302,7 @@ def test_finishing_a_fit_lowers_the_loss_of_its_file() -> None:
     context = context_of(fit, samples)
     moved, quantised = finish_fit(fit, context)
     assert any(not torch.equal(a, b) for a, b in zip(moved.latents, fit.latents, strict=True))
-    loss = encode_fit(fit, Picture(samples)).report.loss
+    loss = encode_fit(fit, samples).report.loss
     assert loss == write_fit(moved, context, quantised).report.loss
     assert loss < write_fit(fit, context, quantise_fit(fit, context)).report.loss
     on_two = replace(fit, settings=replace(fit.settings, threads=2))
@@ -361,7 +360,7 @@ def test_a_channel_without_span_does_not_keep_the_others_from_moving() -> None:
 def test_a_constant_image_is_finished() -> None:
     samples = np.full((9, 12, 3), 77, np.uint8)
     fit = overfit(samples, FitSettings(lmbda=1e-3, steps=5, complexity="lop", threads=1))
-    data = encode_fit(replace(fit, steps=250), Picture(samples)).data
+    data = encode_fit(replace(fit, steps=250), samples).data
     assert np.array_equal(decode_samples(data), samples)
 
 

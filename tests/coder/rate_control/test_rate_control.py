@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import givre
+from givre.coder.files.picture import Picture
 from givre.coder.fitting.choices import FitChoices, continued_settings
 from givre.coder.fitting.progress import Progress
 from givre.coder.fitting.schedule import Recipe, learning_left, plan_step
@@ -251,7 +252,7 @@ def samples() -> NDArray[np.uint8]:
     "goal", [Goal("bpp", 2.5), Goal("psnr", 29.0), Goal("size", 900)], ids=lambda g: g.kind
 )
 def test_file_meets_its_goal(samples: NDArray[np.uint8], goal: Goal) -> None:
-    found = encode_to_goal(samples, FAST, goal)
+    found = encode_to_goal(Picture(samples), FAST, goal)
     decoded = np.asarray(givre.decode(found.data))
     quality = psnr_db(mean_squared_error(samples, decoded))
     assert goal.admits(len(found.data), quality, PIXELS)
@@ -264,14 +265,14 @@ def test_file_meets_its_goal(samples: NDArray[np.uint8], goal: Goal) -> None:
 @pytest.mark.slow
 def test_same_goal_gives_the_same_bytes(samples: NDArray[np.uint8]) -> None:
     goal = Goal("size", 700)
-    first, second = (encode_to_goal(samples, FAST, goal).data for _ in range(2))
+    first, second = (encode_to_goal(Picture(samples), FAST, goal).data for _ in range(2))
     assert first == second
     assert len(first) <= 700
 
 
 @pytest.mark.slow
 def test_size_beyond_all_use_is_kept_not_filled(samples: NDArray[np.uint8]) -> None:
-    assert len(encode_to_goal(samples, FAST, Goal("size", 10**6)).data) < 10**5
+    assert len(encode_to_goal(Picture(samples), FAST, Goal("size", 10**6)).data) < 10**5
 
 
 @pytest.mark.slow
@@ -280,7 +281,7 @@ def test_size_beyond_all_use_is_kept_not_filled(samples: NDArray[np.uint8]) -> N
 )
 def test_goal_out_of_reach_says_what_is_not(samples: NDArray[np.uint8], goal: Goal) -> None:
     with pytest.raises(TargetError, match=r"the closest file has \d+ bytes") as found:
-        encode_to_goal(samples, FAST, goal)
+        encode_to_goal(Picture(samples), FAST, goal)
     assert "\n" not in str(found.value)
 
 
@@ -296,7 +297,9 @@ def test_an_image_unlike_photographs_is_fitted_a_second_time() -> None:
     settings, goal = replace(FAST, steps=40), Goal("psnr", 12)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("givre.coder.fitting.progress._INTERVAL_SECONDS", -1.0)
-        found = encode_to_goal(uniform_noise(), settings, goal, on_progress=told.append).report
+        found = encode_to_goal(
+            Picture(uniform_noise()), settings, goal, on_progress=told.append
+        ).report
     assert found.psnr_db == pytest.approx(12, abs=0.1)
     assert found.steps >= 2 * 40
     # the clock goes on through both fits and all corrections
@@ -308,7 +311,7 @@ def test_an_image_unlike_photographs_is_fitted_a_second_time() -> None:
 
 def test_a_quality_next_to_that_of_a_constant_image_is_no_collapse() -> None:
     settings = replace(FAST, steps=_CONVERGED_STEPS)
-    found = encode_to_goal(uniform_noise(), settings, Goal("psnr", 10.8))
+    found = encode_to_goal(Picture(uniform_noise()), settings, Goal("psnr", 10.8))
     decoded = np.asarray(givre.decode(found.data))
     quality = psnr_db(mean_squared_error(uniform_noise(), decoded))
     assert quality == pytest.approx(10.8, abs=0.1)
@@ -320,14 +323,14 @@ def test_a_size_filled_with_nothing_is_a_collapse() -> None:
     settings = replace(FAST, steps=_CONVERGED_STEPS)
     with pytest.raises(CollapseError, match="no better than a constant image"):  # noqa: PT012
         for size in (23, 22):
-            encode_to_goal(uniform_noise(), settings, Goal("size", size))
+            encode_to_goal(Picture(uniform_noise()), settings, Goal("size", size))
 
 
 def test_fit_without_start_from_an_image_meets_its_goal() -> None:
     """Grey, without a prior: nothing is known before the first check."""
     grey = (np.add.outer(np.arange(24), 3 * np.arange(32)) % 200).astype(np.uint8)[..., None]
     settings = FitSettings(steps=60, complexity="lop", threads=1, prior=0)
-    found = encode_to_goal(grey, settings, Goal("size", 700))
+    found = encode_to_goal(Picture(grey), settings, Goal("size", 700))
     assert len(found.data) <= 700
 
 
