@@ -56,7 +56,7 @@ class PartialPicture:
     def shown(self) -> str:
         """What there is of a cut file, in words."""
         if self.tiles == self.all_tiles:
-            return "the file is cut after the pixels: they are whole, the metadata are missing"
+            return "the file is cut after its pixels, which are whole"
         rough = f"{self.grids} of {self.all_grids} latent grids" if self.grids else ""
         if self.all_tiles == 1:
             return f"the file is cut: {rough or 'nothing'} arrived"

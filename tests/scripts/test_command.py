@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
+from places import CONFORMANCE
 
 import givre
 from givre.coder import whole_encode
@@ -704,3 +705,75 @@ def test_options_stand_anywhere(run: Givre, image: Path, tmp_path: Path) -> None
 
 def test_summary_names_standard_output(run: Givre, image: Path) -> None:
     assert "photo.png -> standard output" in run("encode", image, "-", "--steps", 1, *FAST).err
+
+
+# --- parts, tiles and metadata ------------------------------------------------------------------
+
+
+TILES = CONFORMANCE / "tiles-16-bits-metadata.givre"
+
+
+def test_a_region_and_a_smaller_size(run: Givre, tmp_path: Path) -> None:
+    out = tmp_path / "part.png"
+    found = run("decode", CONFORMANCE / "tiles.givre", out, "--region", "10,20,60,50", "--json")
+    assert (found.json["width"], found.json["height"]) == (60, 50)
+    assert Image.open(out).size == (60, 50)
+    found = run("decode", CONFORMANCE / "tiles.givre", out, "--scale", "1/4", "-f", "--json")
+    assert (found.json["width"], found.json["height"]) == (38, 23)
+
+
+@pytest.mark.parametrize("text", ["1,2,3", "a,b,c,d", "-1,0,5,5", "0,0,0,5", "149,0,9,9"])
+def test_a_region_that_is_none_exits_2(run: Givre, tmp_path: Path, text: str) -> None:
+    found = run("decode", CONFORMANCE / "tiles.givre", tmp_path / "x.png", f"--region={text}")
+    assert found.code == 2
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_cut_file_exits_9_if_a_part_will_do(run: Givre, tmp_path: Path) -> None:
+    cut, out = tmp_path / "cut.givre", tmp_path / "out.png"
+    cut.write_bytes((CONFORMANCE / "tiles.givre").read_bytes()[:-900])
+    assert run("decode", cut, out).code == 4
+    assert not out.exists()
+    found = run("decode", cut, out, "--partial", "--quiet")
+    assert found.code == 9
+    assert "the file is cut: 5 of 6 tiles" in found.error
+    assert Image.open(out).size == (150, 90)
+    assert run("decode", CONFORMANCE / "tiles.givre", out, "--partial", "-f").code == 0
+
+
+def test_metadata_is_listed(run: Givre) -> None:
+    found = run("info", TILES, "--json").json
+    assert found["metadata"] == {"icc": 440, "exif": 14, "cicp": 4, "kind 99": 18}
+    assert found["bit_depth"] == 16
+    assert found["tiles"] == 6
+
+
+def test_metadata_comes_back_unless_it_is_stripped(run: Givre, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x010E] = "a description"
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    picture().save(tmp_path / "in.png", exif=exif, icc_profile=profile)
+    for words, described in (((), "a description"), (("--strip",), None)):
+        assert run("encode", tmp_path / "in.png", "--steps", 2, "-f", *words, *FAST).code == 0
+        assert run("decode", tmp_path / "in.givre", tmp_path / "out.png", "-f").code == 0
+        found = Image.open(tmp_path / "out.png")
+        assert found.info["icc_profile"] == profile
+        assert found.getexif().get(0x010E) == described
+
+
+def test_tiles_by_the_command(run: Givre, tmp_path: Path) -> None:
+    Image.linear_gradient("L").resize((130, 64)).save(tmp_path / "in.png")
+    assert run("encode", tmp_path / "in.png", "--steps", 2, "--tile", 64, *FAST).code == 0
+    assert run("info", tmp_path / "in.givre", "--json").json["tiles"] == 3
+    found = run("encode", tmp_path / "in.png", "-f", "--steps", 2, "--tile", 65, *FAST)
+    assert found.code == 2
+    assert "multiple of 64" in found.error
+
+
+def test_deep_grey_comes_back_deep(run: Givre, tmp_path: Path) -> None:
+    samples = np.linspace(0, 65535, 64 * 48).reshape(48, 64).astype(np.uint16)
+    Image.fromarray(samples).save(tmp_path / "in.png")
+    assert run("encode", tmp_path / "in.png", "--steps", 2, *FAST).code == 0
+    assert run("decode", tmp_path / "in.givre", tmp_path / "out.png").code == 0
+    assert np.asarray(Image.open(tmp_path / "out.png")).max() > 255
+    assert run("info", tmp_path / "in.givre", "--json").json["bit_depth"] == 16
