@@ -108,10 +108,10 @@ def _read_section(reader: ByteReader) -> Section:
     content = reader.take(length, "section")
     if zlib.crc32(content) != checksum:
         raise CorruptError(f"the checksum of the section at offset {start} does not match")
+    if length > MAX_CONTENT:
+        raise CorruptError(f"the section at offset {start} has more than {MAX_CONTENT} bytes")
     if kind & _COMPRESSED:
         content = _uncompressed(content, start)
-    elif length > MAX_CONTENT:
-        raise CorruptError(f"the section at offset {start} has more than {MAX_CONTENT} bytes")
     return Section(kind & _MAX_KIND, content)
 
 

@@ -147,6 +147,7 @@ def test_a_flipped_bit_changes_kinds_or_is_an_error(bit: int) -> None:
         (coded(0x81, zlib.compress(b"abc")[:-1] + b"!"), "cannot be uncompressed"),
         (coded(1, b"", length=0).replace(b"\0", b"\x80\0", 1), "has needless zero bytes"),
         (coded(1, bytes(MAX_CONTENT + 1)), "section at offset 1 has more than 16777216 bytes"),
+        (coded(0x81, zlib.compress(bytes(MAX_CONTENT), 0)), "has more than 16777216 bytes"),
         (coded(0x81, bomb(MAX_CONTENT + 1)), "at offset 1 becomes more than 16777216 bytes"),
     ],
 )
