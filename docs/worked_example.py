@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from givre.bitstream import alpha_mask
 from givre.bitstream.container import Container, unpack
-from givre.bitstream.header import Alpha, Header, header_range_code
+from givre.bitstream.header import Alpha, Header
 from givre.bitstream.laplace_counts import cumulative_counts
 from givre.bitstream.latents import LatentReader
 from givre.bitstream.parameters import QuantisedParameters, read_parameters
@@ -126,7 +126,7 @@ def picture_fields(data: bytes, header: Header) -> Iterator[Field]:
 
 def tile_fields(header: Header, index: int) -> Iterator[Field]:
     """The fields of a header that belong to a tile."""
-    tile, code = header.tiles[index], header_range_code(header)
+    tile, code = header.tiles[index], header.range_code
     for c, (low, high) in enumerate(zip(tile.sample_low, tile.sample_high, strict=True)):
         n_bytes = len(write_range((low,), (high,), header.bit_depth, code))
         yield n_bytes, f"output {c}: samples {low} to {high}"
