@@ -264,7 +264,7 @@ def read_prior(d: Decoder, folder: Path) -> tuple[Parameters, dict[str, int]]:
             square = group == "synthesis.residual"
             if d.C <= 2:
                 prior = prior[1:2]
-                prior = prior.sum(axis=1, keepdims=True).clip(-4095, 4095) if square else prior
+                prior = prior.sum(axis=1, keepdims=True) if square else prior
             if d.C % 2 == 0:
                 pads = [(0, 1), (0, int(square)), (0, 0), (0, 0)]
                 prior = np.pad(prior, pads[: prior.ndim])

@@ -276,6 +276,9 @@ def prior_streams() -> Streams:
             "a prior for the most levels and one output: that of green",
             partial(from_prior, "hop", 1, extra=8, channels=1, size=(29, 37)),
         ),
+        "prior3-hop-grey": Stream(
+            "a prior for one output: that of green", partial(from_prior, "hop", 3, channels=1)
+        ),
         "prior4-lop-two-channels": Stream(
             "a prior for two outputs: that of green, none for alpha",
             partial(from_prior, "lop", 4, channels=2, size=(40, 24)),
@@ -354,7 +357,7 @@ def alpha_streams() -> Streams:
         "worked-mask-8x5": Stream("the mask in the worked example of the format", _worked_mask),
         "mask-counts-halved": Stream(
             "counts of a pattern with a sum of 2^14, and above it; one output and a mask",
-            partial(large, 237, 68, specks(237, 68)),
+            partial(large, 240, 58, specks(240, 58)),
         ),
     }
 
@@ -385,6 +388,19 @@ def tile_streams() -> Streams:
         "tiles-wide": Stream(
             "tiles of 2^20 x 64, wider than the picture; a last tile of one row",
             partial(tiled, shared=True, size=(40, 129), sides=(1 << 20, 64)),
+        ),
+        "every-field": Stream(
+            "every field that a header can have: custom, depth, tiling, grids, shared parameters, "
+            "ranges, masks, and sections after the pixels",
+            partial(
+                tiled,
+                shared=True,
+                bit_depth=12,
+                channels=2,
+                sections=SECTIONS[2:],
+                size=(90, 40),
+                arch=_worked_architecture(),
+            ),
         ),
         "tiles-narrow": Stream(
             "a last tile of five columns, fewer than what it overlaps",

@@ -142,6 +142,7 @@ def tiled(
     overlap: int = 8,
     size: Size = (150, 90),
     sides: Size = (64, 64),
+    arch: Architecture = NAMED_POINTS["lop"],
 ) -> bytes:
     """A picture in tiles, six of 64 x 64 pixels or less by default.
 
@@ -153,8 +154,9 @@ def tiled(
         overlap: of the tiles, 8 or 0.
         size: width and height of the picture.
         sides: width and height of the tiles.
+        arch: of the decoder, but for its outputs.
     """
-    arch = replace(NAMED_POINTS["lop"], n_channels=channels)
+    arch = replace(arch, n_channels=channels)
     tiling, (width, height) = Tiling(*sides, shared, overlap), size
     largest = (1 << bit_depth) - 1
     entries, payloads, common = [], [], b""

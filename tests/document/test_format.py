@@ -28,6 +28,7 @@ from givre.bitstream.header import (
 from givre.bitstream.header_code import write_header
 from givre.bitstream.metadata_sections import SECTION_NAMES
 from givre.bitstream.priors import PRIOR_HASHES, load_prior
+from givre.bitstream.rangecoder import PARAMETER_MAX
 from givre.bitstream.scales import LATENT_SCALES, PARAMETER_SCALES
 from givre.bitstream.sections import MAX_CONTENT, MAX_SECTIONS, MAX_TOTAL
 from givre.bitstream.side_information import PRIOR_GUESSES, GroupGuess
@@ -169,6 +170,10 @@ def test_kinds_of_sections() -> None:
 
 def test_outputs_of_a_prior() -> None:
     """Every row of the tensors with a row an output, and the columns of the residual layers."""
+    for point, number in PRIOR_HASHES:
+        for name, tensor in load_prior(NAMED_POINTS[point], number).integers.items():
+            if name.startswith("synthesis.residual") and name.endswith("weight"):
+                assert abs(tensor.sum(axis=1)).max() <= PARAMETER_MAX
     point, number = "hop", 3
     base = load_prior(NAMED_POINTS[point], number).integers
     names = ("output.weight", "output.bias", "residual.0.weight", "residual.0.bias")
