@@ -1,7 +1,7 @@
 """Priors: decoders that come with the codec, from which a file's decoder is coded as differences.
 
 A prior was learned jointly on many photographs, so most differences of a file are zero. It is part
-of the format: `docs/FORMAT.md`, section 15, lists the priors by their hash and says how one that
+of the format: `docs/FORMAT.md`, section 17, lists the priors by their hash and says how one that
 was learned for seven levels and three channels serves other pictures.
 """
 
