@@ -3,8 +3,9 @@
     python docs/minimal_decoder.py picture.givre picture.png [folder of the priors]
 
 It writes PNG or, for a name that ends in .npy, the samples. Names are those of the document, and
-so are the numbers of the sections in the comments. It decodes every valid file, slowly. It checks
-the checksums, but not all rules that a decoder must check, and it skips what follows the pixels.
+so are the numbers of the sections in the comments. It decodes every valid file up to 2^24 pixels,
+slowly. It checks the checksums, but not all rules that a decoder must check, and it skips what
+follows the pixels. All sums are exact in binary64, in whatever order NumPy makes them.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ Decoder = namedtuple("Decoder", "S F A K T k p L Y C B point prior alpha")
 Tile = namedtuple("Tile", "y x H W weights low high parameters latents mask crc")
 
 PRIORS = Path(__file__).resolve().parents[1] / "bitstream" / "priors"
-MAX_PIXELS, MAX_TILES = 1 << 28, 1 << 16
+MAX_PIXELS, MAX_TILES = 1 << 24, 1 << 16
 
 ARCHITECTURES = {1: ("lop", 6, 2, 2, 8, 1, 8, 7), 2: ("mop", 10, 4, 2, 16, 2, 8, 7)}
 ARCHITECTURES |= {3: ("hop", 14, 6, 2, 48, 2, 8, 7), 4: ("vhop", 20, 6, 2, 64, 2, 8, 7)}
@@ -71,10 +72,13 @@ class Reader:
 
     def varint(self) -> int:
         """The next varint."""
-        value, shift = 0, 0
-        while (byte := self.number(1)) >= 0x80:
-            value, shift = value | (byte & 0x7F) << shift, shift + 7
-        return value | byte << shift
+        value = 0
+        for shift in range(0, 35, 7):
+            byte = self.number(1)
+            value |= (byte & 0x7F) << shift
+            if byte < 0x80:
+                return value
+        raise ValueError("a number of the file is damaged")
 
 
 def read_header(r: Reader) -> tuple[Decoder, list[Tile], int, bool]:
@@ -82,8 +86,10 @@ def read_header(r: Reader) -> tuple[Decoder, list[Tile], int, bool]:
     if r.take(4) != b"\x8fGV\x04":
         raise ValueError("not a givre file of version 4")
     flags = r.number(1)
-    custom = flags & 7 == 7
-    point, *sizes = ("custom", *r.take(7)) if custom else ARCHITECTURES[flags & 7]
+    code = flags & 7
+    if code != 7 and code not in ARCHITECTURES:
+        raise ValueError(f"the code {code} of the architecture is reserved")
+    point, *sizes = ("custom", *r.take(7)) if code == 7 else ARCHITECTURES[code]
     pixel_format = r.number(1)
     channels, prior = (pixel_format & 3) + 1, pixel_format >> 4
     alpha = "none" if channels % 2 else "mask" if pixel_format & 8 else "soft"
@@ -92,8 +98,9 @@ def read_header(r: Reader) -> tuple[Decoder, list[Tile], int, bool]:
     tiling = r.number(1) if flags & 64 else 0
     shares, overlap = tiling & 1, 4 * (tiling & 2)
     columns, rows = (64 * (r.varint() + 1) if flags & 64 else side for side in (width, height))
-    if width * height > 1 << 24 or -(-width // columns) * -(-height // rows) > 1 << 16:
-        raise ValueError("the picture is too large, or has too many tiles")
+    n_tiles = -(-width // columns) * -(-height // rows)
+    if width * height > MAX_PIXELS or n_tiles > MAX_TILES:
+        raise ValueError("the picture is too large for this decoder, or has too many tiles")
     pixels = min(columns, width) * min(rows, height)
     n_main = 7 + (pixels >= 1000000) + (pixels >= 3000000)
     n_hyper, n_main = divmod(r.number(1), 16) if flags & 8 else (n_main - 4, n_main)

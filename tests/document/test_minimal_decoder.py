@@ -125,3 +125,14 @@ def test_large_pictures_are_refused() -> None:
     side = b"\xff\xff\x3f"  # 2^20 less 1
     with pytest.raises(ValueError, match="too large"):
         DECODER.decode(b"\x8fGV\x04\x01\x02" + side + side + bytes(20))
+
+
+@pytest.mark.parametrize("code", [0, 5, 6])
+def test_reserved_architectures_are_refused(code: int) -> None:
+    with pytest.raises(ValueError, match=f"the code {code} of the architecture is reserved"):
+        DECODER.decode(b"\x8fGV\x04" + bytes([code]) + bytes(20))
+
+
+def test_a_number_that_does_not_end_is_refused() -> None:
+    with pytest.raises(ValueError, match="a number of the file is damaged"):
+        DECODER.decode(b"\x8fGV\x04\x01\x02" + b"\xff" * 1000)
