@@ -13,17 +13,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from givre.bitstream import alpha_mask
-from givre.bitstream.container import Container, unpack
+from givre.bitstream.container import Container, payload_bytes, unpack
 from givre.bitstream.header import Alpha, Header
+from givre.bitstream.header_code import write_header
 from givre.bitstream.laplace_counts import cumulative_counts
 from givre.bitstream.latents import LatentReader
+from givre.bitstream.metadata_sections import SECTION_NAMES
 from givre.bitstream.parameters import QuantisedParameters, read_parameters
 from givre.bitstream.priors import load_prior
 from givre.bitstream.rangecoder import SymbolDecoder
 from givre.bitstream.sample_range import write_range
 from givre.bitstream.scales import LATENT_SCALES
-from givre.bitstream.tiling import n_tiles, write_tiling
-from givre.bitstream.varint import encode_varint
+from givre.bitstream.tiling import write_tiling
+from givre.bitstream.varint import ByteReader, encode_varint
 from givre.coder.decoder import decode_samples, grid_predictor
 from givre.models.architecture import Architecture, architecture_name, group_names
 from givre.models.context import context_offsets
@@ -38,6 +40,7 @@ from givre.models.geometry import LATENT_MAX, LATENT_MIN, Grid, grids
 STREAMS = Path(__file__).resolve().parents[1] / "tests" / "conformance"
 BYTES_OF = STREAMS / "fitted-lop-32x24x1.givre"
 NUMBERS_OF = STREAMS / "worked-12x9.givre"
+HEADER_OF = STREAMS / "every-field.givre"
 MASK_OF = STREAMS / "worked-mask-8x5.givre"
 
 LATENTS = {"h3": [(1, 1)], "y3": [(1, 1)], "y1": [(2, 3)], "y0": [(4, 6)]}
@@ -81,17 +84,29 @@ def all_fields(data: bytes) -> Iterator[Field]:
         yield tile.parameter_bytes, f"parameter section{of_tile}"
         yield tile.latent_bytes, f"latent section{of_tile}"
         yield tile.mask_bytes, f"mask section{of_tile}"
-    if container.sections:
-        start = header_bytes(data, header) + shared
-        start += sum(t.parameter_bytes + t.latent_bytes + t.mask_bytes for t in header.tiles)
-        yield len(data) - start - 4, "sections after the pixels"
+    if header.has_metadata:
+        yield from section_fields(ByteReader(data[header_bytes(header) + payload_bytes(header) :]))
     yield 4, "CRC-32 of all that precedes"
 
 
-def header_bytes(data: bytes, header: Header) -> int:
+def header_bytes(header: Header) -> int:
     """Bytes of a header."""
-    length = sum(length for length, _ in picture_fields(data, header))
-    return length + sum(n for i in range(len(header.tiles)) for n, _ in tile_fields(header, i))
+    return len(write_header(header))
+
+
+def section_fields(reader: ByteReader) -> Iterator[Field]:
+    """The fields of the sections after the pixels, at which the reader is."""
+    number = reader.varint("number of sections")
+    yield varint_field(number, f"{number} sections after the pixels")
+    for _ in range(number):
+        kind, length = reader.u8("kind"), reader.varint("length")
+        checksum = reader.u32("checksum")
+        reader.take(length, "content")
+        name = SECTION_NAMES.get(kind & 127, "unknown")
+        yield 1, f"kind {kind & 127}, {name}{', compressed' * (kind > 127)}"
+        yield varint_field(length, f"content: {length} bytes")
+        yield 4, f"CRC-32 of the content, {checksum:08x}"
+        yield length, "content"
 
 
 def picture_fields(data: bytes, header: Header) -> Iterator[Field]:
@@ -115,10 +130,12 @@ def picture_fields(data: bytes, header: Header) -> Iterator[Field]:
     yield varint_field(header.height - 1, f"height {header.height}, less 1")
     yield 1 if depth_follows else 0, f"{header.bit_depth} bits a sample"
     if header.tiling is not None:
-        number = n_tiles(header.width, header.height, header.tiling)
-        yield len(write_tiling(header.tiling)), f"tiling: {number} tiles"
+        tiling = header.tiling
+        notes = ["shared parameters"] * tiling.shared + ["overlap"] * (tiling.overlap > 0)
+        notes.append(f"{tiling.width} x {tiling.height} pixels")
+        yield len(write_tiling(tiling)), f"tiling: {', '.join(notes)}"
     levels, hyper = arch.n_levels, arch.n_hyper
-    yield 1 if grids_follow else 0, f"grids: {levels} main grids, {hyper} hyper grids"
+    yield 1 if grids_follow else 0, f"grids: L = {levels}, Y = {hyper}"
     shared = header.shared_parameter_bytes
     if header.shares_parameters:
         yield varint_field(shared, f"parameter section of all tiles: {shared} bytes")
@@ -140,17 +157,31 @@ def tile_fields(header: Header, index: int) -> Iterator[Field]:
 
 def dump(data: bytes) -> str:
     """Hex dump, one field after the other, sixteen bytes a line."""
-    lines, position = [], 0
+    return "\n".join(line for _, line in dump_lines(data))
+
+
+def dump_lines(data: bytes) -> Iterator[tuple[int, str]]:
+    """Offset and text of each line of a dump."""
+    position = 0
     for length, meaning in fields(data):
         part = data[position : position + length]
-        for start in range(0, max(length, 1), 16):
+        for start in range(0, length, 16):
             text = part[start : start + 16].hex(" ")
             note = meaning if start == 0 else ""
-            lines.append(f"{position + start:4d}  {text:<47}  {note}".rstrip())
+            yield position + start, f"{position + start:4d}  {text:<47}  {note}".rstrip()
         position += length
     if position != len(data):
         raise ValueError(f"fields cover {position} bytes of {len(data)}")
-    return "\n".join(lines)
+
+
+def dump_without_payload(data: bytes) -> str:
+    """The lines of the header, and of what follows the coded sections."""
+    header = unpack(data).header
+    first = header_bytes(header)
+    last = first + payload_bytes(header)
+    head = [line for offset, line in dump_lines(data) if offset < first]
+    tail = [line for offset, line in dump_lines(data) if offset >= last]
+    return "\n".join([*head, " ...", *tail])
 
 
 def read(container: Container) -> QuantisedParameters:
@@ -407,7 +438,8 @@ def main() -> None:
     container = unpack(data)
     tensors = ("upsampling.transposed.0.weight", "synthesis.output.bias")
     first = steps(container.header.architecture, read(container), tensors)
-    parts = [dump(data), first, *numbers(NUMBERS_OF.read_bytes())]
+    header = dump_without_payload(HEADER_OF.read_bytes())
+    parts = [dump(data), first, header, *numbers(NUMBERS_OF.read_bytes())]
     print("\n\n".join([*parts, *mask_lines(MASK_OF.read_bytes())]))
 
 

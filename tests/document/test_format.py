@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
 import subprocess
@@ -242,7 +243,23 @@ def test_worked_example_is_what_the_script_prints() -> None:
     parts = printed.rstrip().split("\n\n")
     section = DOCUMENT.split("## 18. Worked example")[1]
     assert re.findall(r"```\n(.*?)\n```", section, re.DOTALL) == parts
-    assert len(parts) == 9
+    assert len(parts) == 10
+
+
+def test_the_script_knows_the_fields_of_every_stream() -> None:
+    """Its fields cover each file to the last byte, as `dump` makes sure."""
+    script = ROOT / "docs" / "worked_example.py"
+    spec = importlib.util.spec_from_file_location("worked_example", script)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    for path in CONFORMANCE.glob("*.givre"):
+        lines = module.dump(path.read_bytes()).splitlines()
+        assert lines[0].endswith("magic number")
+        assert lines[-1].endswith("CRC-32 of all that precedes")
+    named = [row[0] for row in table("header-fields")]
+    assert len(named) == len(set(named)) == 16
 
 
 def test_the_letters_of_the_architecture() -> None:
