@@ -23,7 +23,7 @@ import numpy as np
 Array = np.ndarray
 Parameters = dict[str, Array]
 
-Decoder = namedtuple("Decoder", "S F A K T k p L Y C B point prior alpha")
+Decoder = namedtuple("Decoder", "S F A K T k p L Y E C B point prior alpha")
 Tile = namedtuple("Tile", "y x H W weights low high parameters latents mask crc")
 
 PRIORS = Path(__file__).resolve().parents[1] / "bitstream" / "priors"
@@ -31,6 +31,7 @@ MAX_PIXELS, MAX_TILES = 1 << 24, 1 << 16
 
 ARCHITECTURES = {1: ("lop", 6, 2, 2, 8, 1, 8, 7), 2: ("mop", 10, 4, 2, 16, 2, 8, 7)}
 ARCHITECTURES |= {3: ("hop", 14, 6, 2, 48, 2, 8, 7), 4: ("vhop", 20, 6, 2, 64, 2, 8, 7)}
+CUSTOM = ((1, 40), (0, 16), (0, 4), (1, 128), (0, 4), (4, 16), (1, 15))
 # Sections 13 and 16. The document lists what these formulas give.
 LATENT_SCALES = np.rint(np.exp(np.arange(321) / 32 - 5) * 2**20) / 2**20
 PARAMETER_SCALES = np.rint(2 ** ((np.arange(64) - 1) / 4 - 3) * 2**20) / 2**20
@@ -105,7 +106,11 @@ def read_header(r: Reader) -> tuple[Decoder, list[Tile], int, bool]:
     n_main = 7 + (pixels >= 1000000) + (pixels >= 3000000)
     n_hyper, n_main = divmod(r.number(1), 16) if flags & 8 else (n_main - 4, n_main)
     outputs = channels - (alpha == "mask")
-    d = Decoder(*sizes, n_main, n_hyper, outputs, depth, point, prior, alpha)
+    allowed = all(low <= size <= high for size, (low, high) in zip(sizes, CUSTOM, strict=True))
+    if not (allowed and 2 <= n_main <= 15 and n_hyper <= max(0, n_main - 3)):
+        raise ValueError("the sizes of the architecture are not allowed, the file is damaged")
+    n_served = min(3, n_main - 1) if sizes[1] else 0
+    d = Decoder(*sizes, n_main, n_hyper, n_served, outputs, depth, point, prior, alpha)
     shared_bytes, tiles = r.varint() if shares else 0, []
     for y, h, down in spans(height, rows, overlap):
         for x, w, across in spans(width, columns, overlap):
@@ -124,9 +129,9 @@ def spans(length: int, side: int, overlap: int) -> Iterator[tuple[int, int, Arra
         places = np.arange(first, last)
         weights = np.full(last - first, 32)
         if a > 0 and overlap:
-            weights = np.where(places < a + 8, 2 * (places - a) + 17, weights)
+            weights = np.minimum(weights, 2 * (places - a) + 17)
         if b < length and overlap:
-            weights = np.where(places >= b - 8, 15 - 2 * (places - b), weights)
+            weights = np.minimum(weights, 15 - 2 * (places - b))
         yield first, last - first, weights
 
 
@@ -191,11 +196,6 @@ def laplace_counts(first: int, last: int, mean: Array, scale: Array | float) -> 
 # --- sections 5 and 17: parameters and priors ----------------------------------------------------
 
 
-def n_served(d: Decoder) -> int:
-    """E, the number of main grids that have features."""
-    return min(3, d.L - 1) if d.F else 0
-
-
 def tensors(d: Decoder) -> dict[str, tuple[str, tuple[int, ...]]]:
     """Group and shape of each tensor, in the order of the table."""
     n, t = d.S + d.F, {}
@@ -205,7 +205,7 @@ def tensors(d: Decoder) -> dict[str, tuple[str, tuple[int, ...]]]:
     t["arm.output.weight"] = "arm.output", (2, n)
     t["arm.output.bias"] = "arm.bias", (2,)
     t["arm.stabiliser.weight"] = "arm.output", (2, n)
-    for level in range(n_served(d)):
+    for level in range(d.E):
         t[f"ifce.{level}.weight"] = "ifce.weight", (d.F, d.L - level - 1 + d.Y)
         t[f"ifce.{level}.bias"] = "ifce.bias", (d.F,)
     for kind, length in (("transposed", d.k // 2), ("preconcat", (d.p + 1) // 2)):
@@ -255,7 +255,7 @@ def read_parameters(d: Decoder, data: bytes, priors: Path) -> Parameters:
 def read_prior(d: Decoder, folder: Path) -> tuple[Parameters, dict[str, int]]:
     """P of each tensor and r of each group, from the file of the prior that the header names."""
     data = (folder / f"{d.point}-{d.prior}.bin").read_bytes()
-    base, r = read_integers(d._replace(L=7, Y=3, C=3, prior=0), data)
+    base, r = read_integers(d._replace(L=7, Y=3, C=3, prior=0), data)  # E is 3 for 7 levels or more
     extra, adapted = d.L - 7, {}
     for name, (group, _) in tensors(d).items():
         kind, layer, *rest = name.split(".")
@@ -302,7 +302,7 @@ def read_latents(d: Decoder, p: Parameters, tile: Tile, data: bytes) -> list[Arr
         height, width = -(-tile.H // 2**level), -(-tile.W // 2**level)
         for is_main in (False, True) if level >= d.L - d.Y else (True,):
             features = np.zeros((d.F, height, width))
-            if is_main and level < n_served(d):
+            if is_main and level < d.E:
                 y, x = np.mgrid[:height, :width] // 2  # positions of level + 1
                 g = np.array([grid[y >> i - level - 1, x >> i - level - 1] for i, grid in after])
                 weight, bias = p[f"ifce.{level}.weight"], p[f"ifce.{level}.bias"]

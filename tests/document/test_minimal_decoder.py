@@ -133,6 +133,20 @@ def test_reserved_architectures_are_refused(code: int) -> None:
         DECODER.decode(b"\x8fGV\x04" + bytes([code]) + bytes(20))
 
 
+@pytest.mark.parametrize(
+    "rest",
+    [
+        "07 29 01 01 04 01 04 03 02 1f 17",  # 41 neighbours
+        "07 03 01 01 04 01 04 10 02 1f 17",  # 16 taps before the concatenation
+        "09 02 1f 17 11",  # one main grid
+        "09 02 1f 17 35",  # three hyper grids of five
+    ],
+)
+def test_impossible_architectures_are_refused(rest: str) -> None:
+    with pytest.raises(ValueError, match="the sizes of the architecture are not allowed"):
+        DECODER.decode(b"\x8fGV\x04" + bytes.fromhex(rest) + bytes(40))
+
+
 def test_a_number_that_does_not_end_is_refused() -> None:
     with pytest.raises(ValueError, match="a number of the file is damaged"):
         DECODER.decode(b"\x8fGV\x04\x01\x02" + b"\xff" * 1000)
