@@ -10,12 +10,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from exact_cases import Array, extreme_sums, plan_for, random_latents, random_parameters
+from exact_cases import (
+    Array,
+    extreme_sums,
+    modest_parameters,
+    plan_for,
+    random_latents,
+    random_parameters,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
 from givre.bitstream import priors
-from givre.bitstream.container import Container, pack, samples_crc, unpack
+from givre.bitstream.alpha_mask import BETWEEN, OPAQUE, TRANSPARENT, write_mask
+from givre.bitstream.container import Container, TilePayload, pack, samples_crc, unpack
+from givre.bitstream.header import Alpha, Header
 from givre.bitstream.latents import write_latents
 from givre.bitstream.parameters import QuantisedParameters, read_parameters, write_parameters
 from givre.bitstream.priors import NO_PRIOR, PRIOR_HASHES, Prior, build_prior, load_prior
@@ -24,6 +33,7 @@ from givre.coder.coded_tile import coded_latents
 from givre.coder.decoder import decode_samples, reconstruct
 from givre.coder.inspection.file_info import file_info
 from givre.coder.inspection.inspection import inspect_file
+from givre.coder.transparency import with_mask
 from givre.errors import CorruptError, UnsupportedError, UsageError
 from givre.models.architecture import NAMED_POINTS, Architecture, group_names, tensor_specs
 from givre.models.exact.numpy_backend import NumpyBackend
@@ -200,17 +210,102 @@ def test_a_prior_for_more_levels(n_levels: int) -> None:
     assert all(np.array_equal(value, base[name]) for name, value in values.items())
 
 
-@pytest.mark.parametrize("channels", [1, 2, 4])
-def test_a_prior_for_other_channels_leaves_the_synthesis_out(channels: int) -> None:
-    arch = with_levels(7, channels)
-    prior = build_prior(SECTION, "lop", arch, 1)
-    base = BASE.values(LOP)
+def expected_for_outputs(name: str, base: Array, n_outputs: int) -> Array:
+    """A tensor of the synthesis as the format has it, from that for three colours."""
+    is_kernel = name.startswith("synthesis.residual.") and name.endswith(".weight")
+    if n_outputs <= 2:
+        base = base[1:2].sum(axis=1, keepdims=True) if is_kernel else base[1:2]
+    if n_outputs in (1, 3):
+        return base
+    shape = list(base.shape)
+    shape[0] += 1
+    shape[1:2] = [shape[1] + 1] if is_kernel else shape[1:2]
+    found = np.zeros(shape)
+    found[tuple(slice(n) for n in base.shape)] = base
+    return found
+
+
+@pytest.mark.parametrize("n_levels", [7, 9])
+@pytest.mark.parametrize("n_outputs", [1, 2, 3, 4])
+def test_a_prior_for_other_outputs(n_outputs: int, n_levels: int) -> None:
+    """Grey is green of equal colours, and alpha has zeros; all else is as it was."""
+    colours, arch = with_levels(n_levels), with_levels(n_levels, n_outputs)
+    prior, of_colours = (build_prior(SECTION, "lop", a, 1) for a in (arch, colours))
+    assert prior.exponents == of_colours.exponents
+    base = of_colours.values(colours)
     for name, value in prior.values(arch).items():
-        if name.startswith("synthesis."):
-            assert not value.any()
-        else:
-            assert np.array_equal(value, base[name])
-    assert not any(group.startswith("synthesis.") for group in prior.exponents)
+        expected = base[name]
+        if name.startswith("synthesis.") and not name.startswith("synthesis.hidden."):
+            expected = expected_for_outputs(name, base[name], n_outputs)
+            assert np.abs(value).max() > 0
+        assert np.array_equal(value, expected), name
+
+
+@pytest.mark.parametrize(
+    ("kernels", "expected"),
+    [
+        ((1, -2, 4), 3),
+        ((4095, 4095, 4095), 4095),
+        ((-4095, -1, 0), -4095),
+        ((-4095, -4095, -4095), -4095),
+        ((4095, 4095, -4095), 4095),
+    ],
+)
+@pytest.mark.parametrize("n_outputs", [1, 2])
+def test_sums_over_colours_are_clipped(
+    n_outputs: int, kernels: tuple[int, int, int], expected: int
+) -> None:
+    integers = {name: tensor.copy() for name, tensor in BASE.integers.items()}
+    weight = integers["synthesis.residual.0.weight"]
+    weight[:] = 77
+    weight[1, :, 2, 0] = kernels
+    section = write_parameters(LOP, replace(BASE, integers=integers))
+    prior = build_prior(section, "lop", with_levels(7, n_outputs), 1)
+    found = prior.integers["synthesis.residual.0.weight"]
+    assert found.dtype == np.int32
+    assert found[0, 0, 2, 0] == expected
+    assert found[0, 0, 1, 1] == 3 * 77
+    assert not found[1:].any()
+    assert not found[:, 1:].any()
+
+
+def alike(base: QuantisedParameters, strength: int) -> QuantisedParameters:
+    """Parameters under which all three colours come out the same, though kernels are not."""
+    integers = {name: tensor.copy() for name, tensor in base.integers.items()}
+    for name, tensor in integers.items():
+        if name.startswith("synthesis.") and not name.startswith("synthesis.hidden."):
+            tensor[:] = tensor[1:2]
+        if name.startswith("synthesis.residual.") and name.endswith("weight"):
+            np.clip(tensor, -strength, strength, out=tensor)
+    return replace(base, integers=integers)
+
+
+@pytest.mark.parametrize("name", NAMED_POINTS)
+def test_grey_is_green_of_equal_colours(name: str) -> None:
+    """To the last bit: what the three kernels of equal inputs give is what their sum gives."""
+    point, size = NAMED_POINTS[name], (40, 27)
+    parameters = alike(modest_parameters(point, seed=7), strength=1000)
+    section = write_parameters(point, parameters)
+    main = [
+        y
+        for g, y in zip(grids(point, *size), random_latents(point, *size, seed=2), strict=True)
+        if not g.hyper
+    ]
+
+    def picture(n_outputs: int) -> Array:
+        arch = replace(point, n_channels=n_outputs)
+        backend = NumpyBackend(arch, build_prior(section, name, arch, 1).values(arch))
+        return backend.normalised_rows(main[0], backend.stack(main), 0, size[1])
+
+    colours, grey = picture(3), picture(1)
+    assert np.array_equal(colours[0], colours[1])
+    assert np.array_equal(colours[2], colours[1])
+    assert np.unique(grey).size > 100
+    assert np.array_equal(grey[0], colours[1])
+    for n_outputs, opaque in ((2, grey), (4, colours)):
+        with_alpha = picture(n_outputs)
+        assert np.array_equal(with_alpha[:-1], opaque)
+        assert not with_alpha[-1].any()
 
 
 def test_a_coarser_level_of_zeros_changes_nothing() -> None:
@@ -273,25 +368,36 @@ def file_with_prior(arch: Architecture) -> tuple[bytes, np.ndarray]:
     quantised = replace(quantised, exponents=exponents)
     latents = random_latents(arch, 19, 13, seed=3)
     backend = NumpyBackend(arch, quantised.values(arch))
-    header = replace(plan_for(arch, 19, 13), prior=15)
-    parameters = write_parameters(arch, quantised)
-    section = write_latents(coded_latents(backend, header, latents))
-    samples = reconstruct(backend, header, latents, 1)
-    header = replace(
-        header,
-        parameter_bytes=len(parameters),
-        latent_bytes=len(section),
+    plan = plan_for(arch, 19, 13)
+    payload = TilePayload(
+        write_parameters(arch, quantised), write_latents(coded_latents(backend, plan, latents))
+    )
+    samples = reconstruct(backend, plan, latents, 1)
+    if plan.alpha is Alpha.SOFT:
+        classes = np.full((13, 19), BETWEEN, np.uint8)
+        classes[:5], classes[5:9, :7] = OPAQUE, TRANSPARENT
+        payload = replace(payload, mask=write_mask(classes, has_between=True))
+        samples = with_mask(samples, classes, plan.alpha, 8)
+    entry = replace(
+        plan.entry,
+        parameter_bytes=len(payload.parameters),
+        latent_bytes=len(payload.latents),
+        mask_bytes=len(payload.mask),
         pixel_crc=samples_crc(samples),
     )
-    return pack(Container(header, parameters, section)), samples
+    header = Header(19, 13, 8, arch, (entry,), plan.alpha, prior=15)
+    return pack(Container(header, (payload,))), samples
 
 
-@pytest.mark.parametrize(("n_levels", "channels"), [(7, 3), (9, 3), (8, 1)])
+@pytest.mark.parametrize(
+    ("n_levels", "channels"), [(7, 3), (9, 3), (8, 1), (7, 1), (7, 2), (8, 4), (15, 2)]
+)
 def test_files_with_a_prior_are_decoded(installed: Path, n_levels: int, channels: int) -> None:
     arch = with_levels(n_levels, channels)
     data, samples = file_with_prior(arch)
+    assert samples.shape == (13, 19, channels)
     assert unpack(data).header.prior == 15
-    assert len(unpack(data).parameters) < 20 < len(SECTION)
+    assert len(unpack(data).parameters(0)) < 20 < len(SECTION)
     for kernels in ("fused", "reference"):
         assert np.array_equal(decode_samples(data, threads=1, kernels=kernels), samples)
     assert np.array_equal(inspect_file(data, threads=1).samples, samples)
