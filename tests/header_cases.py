@@ -49,7 +49,7 @@ def tilings(draw: st.DrawFn, width: int, height: int) -> Tiling:
     tile_width, tile_height = (
         -(-side // (64 * n)) * 64 for side, n in ((width, columns), (height, rows))
     )
-    return Tiling(tile_width, tile_height, draw(st.booleans()))
+    return Tiling(tile_width, tile_height, draw(st.booleans()), draw(st.sampled_from([0, 8])))
 
 
 @st.composite

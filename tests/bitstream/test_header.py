@@ -132,7 +132,7 @@ GOLDEN_KINDS = {
             tiling=Tiling(64, 128),
             has_metadata=True,
         ),
-        "d1 00 40 8001 00 00 01"
+        "d1 00 40 8001 02 00 01"
         " 00 00 00 00000000 10 01 02 01000000 20 02 04 02000000 30 03 06 03000000",
     ),
     "shared parameters, 9 bits, alpha, other grids": (
@@ -146,7 +146,7 @@ GOLDEN_KINDS = {
                 TileEntry((0, 0, 100), (511, 510, 300), 0, 5, 2, 6),
             ),
             Alpha.MASK,
-            Tiling(64, 128, shared=True),
+            Tiling(64, 128, shared=True, overlap=0),
             shared_parameter_bytes=300,
             prior=15,
         ),
@@ -405,7 +405,7 @@ def tiled(tiling: str, decoder: int = 0x41, size: str = "ff05 ff03", rest: str =
         (patched(DECODER, 0x10), "architecture code 0 at offset 4; version 4 knows 1 to 4 and 7"),
         (patched(DECODER, 0x15), "architecture code 5"),
         (patched(DECODER, 0xFE), "architecture code 6"),
-        (tiled("02 00 00"), "flags of the tiling at offset 10 are 2; this decoder knows 0 and 1"),
+        (tiled("04 00 00"), "flags of the tiling at offset 10 are 4; this decoder knows 0 to 3"),
         (tiled("ff 00 00"), "flags of the tiling at offset 10 are 255"),
     ],
 )

@@ -7,9 +7,11 @@ from hypothesis import strategies as st
 
 from givre.bitstream.tiling import (
     MAX_TILES,
+    OVERLAP,
     TILE_UNIT,
     Rectangle,
     Tiling,
+    blend_weights,
     check_tiling,
     n_tiles,
     read_tiling,
@@ -24,9 +26,11 @@ UNITS = st.integers(1, 8)
 
 
 def test_golden_tilings() -> None:
-    assert write_tiling(Tiling(64, 64)) == bytes.fromhex("00 00 00")
-    assert write_tiling(Tiling(64 * 128, 64 * 129, shared=True)) == bytes.fromhex("01 7f 8001")
-    assert write_tiling(Tiling(1 << 20, 1 << 20)) == bytes.fromhex("00 ff7f ff7f")
+    assert write_tiling(Tiling(64, 64, overlap=0)) == bytes.fromhex("00 00 00")
+    assert write_tiling(Tiling(64, 128)) == bytes.fromhex("02 00 01")
+    shared = Tiling(64 * 128, 64 * 129, shared=True, overlap=0)
+    assert write_tiling(shared) == bytes.fromhex("01 7f 8001")
+    assert write_tiling(Tiling(1 << 20, 1 << 20, shared=True)) == bytes.fromhex("03 ff7f ff7f")
 
 
 @given(st.integers(65, 1 << 20), st.integers(1, 1 << 20), st.data(), st.binary(max_size=2))
@@ -41,7 +45,7 @@ def test_tilings_come_back_and_leave_the_rest(
 
 @given(st.binary(min_size=3, max_size=8), SIDES, SIDES)
 def test_what_can_be_read_is_what_would_be_written(data: bytes, width: int, height: int) -> None:
-    reader = ByteReader(bytes([data[0] & 3]) + data[1:])
+    reader = ByteReader(bytes([data[0] & 7]) + data[1:])
     try:
         tiling = read_tiling(reader, width, height)
     except BitstreamError:
@@ -54,7 +58,7 @@ def test_what_can_be_read_is_what_would_be_written(data: bytes, width: int, heig
 def test_tiles_cover_every_pixel_once_row_by_row(
     width: int, height: int, columns: int, rows: int
 ) -> None:
-    tiling = Tiling(columns * TILE_UNIT, rows * TILE_UNIT)
+    tiling = Tiling(columns * TILE_UNIT, rows * TILE_UNIT, overlap=0)
     found = tile_rectangles(width, height, tiling)
     assert len(found) == n_tiles(width, height, tiling)
     assert sum(where.pixels for where in found) == width * height
@@ -67,13 +71,64 @@ def test_tiles_cover_every_pixel_once_row_by_row(
         assert min(where.width, where.height) >= 1
 
 
-def test_tiles_are_named_from_the_upper_left() -> None:
-    assert tile_rectangles(100, 70, Tiling(64, 64)) == (
-        Rectangle(0, 0, 64, 64),
-        Rectangle(64, 0, 36, 64),
-        Rectangle(0, 64, 64, 6),
-        Rectangle(64, 64, 36, 6),
+@given(SIDES, SIDES, UNITS, UNITS)
+def test_tiles_that_overlap_are_eight_pixels_larger(
+    width: int, height: int, columns: int, rows: int
+) -> None:
+    """On every side where there is another tile, as far as the picture goes."""
+    apart, over = (
+        tile_rectangles(width, height, Tiling(columns * 64, rows * 64, overlap=overlap))
+        for overlap in (0, OVERLAP)
     )
+    for one, other in zip(apart, over, strict=True):
+        assert other.x == max(0, one.x - 8)
+        assert other.y == max(0, one.y - 8)
+        right, bottom = one.x + one.width, one.y + one.height
+        assert other.x + other.width == (width if right == width else min(width, right + 8))
+        assert other.y + other.height == (height if bottom == height else min(height, bottom + 8))
+
+
+@pytest.mark.parametrize("overlap", [0, OVERLAP])
+def test_tiles_are_named_from_the_upper_left(overlap: int) -> None:
+    expected = {
+        0: ((0, 0, 64, 64), (64, 0, 36, 64), (0, 64, 64, 6), (64, 64, 36, 6)),
+        8: ((0, 0, 72, 70), (56, 0, 44, 70), (0, 56, 72, 14), (56, 56, 44, 14)),
+    }
+    found = tile_rectangles(100, 70, Tiling(64, 64, overlap=overlap))
+    assert found == tuple(Rectangle(*numbers) for numbers in expected[overlap])
+
+
+@given(SIDES, UNITS, st.sampled_from([1, 2, 4, 8]))
+def test_weights_of_all_tiles_sum_up(width: int, columns: int, scale: int) -> None:
+    """In pictures of every size that a decoder makes; a tile's own middle is its alone."""
+    side = columns * TILE_UNIT // scale
+    whole, overlap = -(-width // scale), OVERLAP // scale
+    sums = [0] * whole
+    for where in tile_rectangles(width, 1, Tiling(columns * TILE_UNIT, 64)):
+        first, end = where.x // scale, -(-(where.x + where.width) // scale)
+        weights = blend_weights(first, end - first, whole, side, overlap)
+        assert len(weights) == end - first
+        assert all(0 < weight <= 4 * overlap for weight in weights)
+        for place, weight in enumerate(weights, first):
+            sums[place] += weight
+    assert sums == [4 * overlap] * whole
+
+
+def test_golden_weights() -> None:
+    """Across a border the one falls by two as the other rises, sixteen pixels long."""
+    odd = list(range(1, 32, 2))
+    assert blend_weights(0, 72, 128, 64, 8) == [32] * 56 + odd[::-1]
+    assert blend_weights(56, 72, 128, 64, 8) == odd + [32] * 56
+    assert blend_weights(56, 80, 300, 64, 8) == odd + [32] * 48 + odd[::-1]
+    assert blend_weights(28, 36, 64, 32, 4) == odd[:8] + [16] * 28
+    assert blend_weights(7, 9, 16, 8, 1) == [1, 3] + [4] * 7
+    assert blend_weights(64, 64, 128, 64, 0) == [1] * 64
+
+
+@pytest.mark.parametrize("overlap", [-8, 1, 7, 16])
+def test_overlaps_that_there_are_not(overlap: int) -> None:
+    with pytest.raises(UsageError, match=f"^the overlap of tiles is {overlap}, it must be 0 or 8$"):
+        Tiling(64, 64, overlap=overlap)
 
 
 @pytest.mark.parametrize(("width", "height"), [(1, 1), (100, 70), (1 << 20, 1 << 20)])
@@ -124,8 +179,8 @@ def test_sides_that_tiles_cannot_have(side: int) -> None:
         ("01 ffffffff0f 00", CorruptError, "the width of tiles is 274877906944"),
         ("00 8000 00", CorruptError, "width of the tiles at offset 1 has needless zero bytes"),
         ("00 ffffffffff 00", CorruptError, "takes more than 5 bytes"),
-        ("02 00 00", UnsupportedError, "flags of the tiling at offset 0 are 2"),
-        ("80 00 00", UnsupportedError, "are 128; this decoder knows 0 and 1"),
+        ("04 00 00", UnsupportedError, "flags of the tiling at offset 0 are 4"),
+        ("80 00 00", UnsupportedError, "are 128; this decoder knows 0 to 3"),
     ],
 )
 def test_values_that_no_encoder_writes(data: str, expected: type[Exception], message: str) -> None:
