@@ -13,13 +13,16 @@ from hypothesis import strategies as st
 from givre.bitstream.container import (
     DEFAULT_MAX_PIXELS,
     Container,
+    CutContainer,
     TilePayload,
     check_limit,
     pack,
     payload_bytes,
     read_prefix,
     samples_crc,
+    section_bytes,
     unpack,
+    unpack_cut,
 )
 from givre.bitstream.header import MAX_SIDE, Alpha, Header, TileEntry
 from givre.bitstream.header_code import write_header
@@ -290,6 +293,67 @@ def test_a_cut_file_still_shows_its_header() -> None:
         assert read_prefix(packed[:n_header]) == container.header
         with pytest.raises(TruncatedError):
             read_prefix(packed[: n_header - 1])
+
+
+OWN = Container(
+    replace(
+        FULL.header,
+        tiling=Tiling(64, 64),
+        shared_parameter_bytes=0,
+        tiles=tuple(replace(tile, parameter_bytes=3) for tile in FULL.header.tiles),
+        has_metadata=False,
+    ),
+    tuple(replace(tile, parameters=b"xyz") for tile in FULL.tiles),
+)
+
+
+@pytest.mark.parametrize("container", [CONTAINER, FULL, OWN], ids=["plain", "everything", "own"])
+def test_a_cut_file_gives_the_tiles_that_are_there(container: Container) -> None:
+    """At every cut: sections are as they were as far as the bytes go, and no tile is made up."""
+    packed, header = pack(container), container.header
+    start = len(write_header(header)) + header.shared_parameter_bytes
+    ends, place = [], start
+    for tile in container.tiles:
+        place += len(tile.parameters) + len(tile.latents) + len(tile.mask)
+        ends.append(place)
+    for length in range(len(write_header(header)), len(packed)):
+        of_use = length - start >= len(container.tiles[0].parameters)
+        if not of_use:
+            with pytest.raises(TruncatedError, match=r"^the file ends [^\n]+$"):
+                unpack_cut(packed[:length])
+            continue
+        found, n_whole = unpack_cut(packed[:length])
+        assert isinstance(found, CutContainer)
+        assert found.header == header
+        assert found.sections == ()
+        assert found.shared_parameters == container.shared_parameters
+        assert n_whole == sum(end <= length for end in ends)
+        assert found.tiles[:n_whole] == container.tiles[:n_whole]
+        assert len(found.tiles) - n_whole in (0, 1)
+        for tile, whole in zip(found.tiles[n_whole:], container.tiles[n_whole:], strict=False):
+            assert tile.parameters == whole.parameters
+            got = tile.latents + tile.mask
+            assert (whole.latents + whole.mask).startswith(got)
+            begin = ends[n_whole] - len(whole.latents) - len(whole.mask)
+            assert len(got) == length - begin
+
+
+def test_a_file_that_is_not_cut_is_unpacked_as_ever() -> None:
+    for container in (CONTAINER, FULL, OWN):
+        packed = pack(container)
+        assert unpack_cut(packed) == (container, len(container.tiles))
+        altered = packed[:-1] + bytes([packed[-1] ^ 1])
+        with pytest.raises(CorruptError, match="checksum of the file does not match"):
+            unpack_cut(altered)
+        with pytest.raises(CorruptError, match="trailing bytes"):
+            unpack_cut(packed + b"\0")
+
+
+def test_bytes_of_sections_are_told_of_whole_and_of_cut_files() -> None:
+    packed, n_sections = pack(FULL), len(write_sections(SECTIONS))
+    assert section_bytes(packed) == n_sections
+    assert section_bytes(packed[: len(write_header(FULL.header))]) == 0
+    assert section_bytes(PACKED) == 0
 
 
 def test_pixel_limit() -> None:
