@@ -60,7 +60,7 @@ class FittedLatents(Protocol):
         Args:
             model: makes an image of the proxy, and bits.
             target: (1, C, H, W), normalised samples in [0, 1].
-            span: (C,), as in `models.synthesis.distortion`.
+            span: (C, 1, 1) or (C, H, W), as in `models.synthesis.distortion`.
             rate_weight: of a bit.
         """
 

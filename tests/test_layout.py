@@ -33,24 +33,24 @@ FORBIDDEN = {
 # The parts of `givre.coder`: each may import itself and those after it.
 CODER_ORDER = (
     "whole_encode",
-    "tiled_encode",
     "tile_choice",
+    "tiled_encode",
     "rate_control",
     "encoder",
-    "report",
     "coded_tile",
+    "report",
     "quantisation",
     "fitting",
-    "inspection",
     "partial",
+    "inspection",
     "decoder",
     "tile_assembly",
     "view",
-    "transparency",
-    "psnr",
-    "files",
     "exact_backends",
     "execution",
+    "psnr",
+    "transparency",
+    "files",
 )
 # In these packages only a module named torch_... may load it.
 TORCH_FREE = ("givre.bitstream", "givre.models.exact")
