@@ -76,6 +76,13 @@ def test_what_compression_makes_no_shorter_stays_as_it_is(content: bytes) -> Non
     assert read(data) == (Section(1, content),)
 
 
+def test_what_compression_leaves_as_long_stays_as_it_is() -> None:
+    equal = [n for n in range(1, 60) if len(zlib.compress(bytes(n), 9)) == n]
+    assert equal
+    for n in equal:
+        assert write_sections([Section(1, bytes(n))])[1] == 1
+
+
 def test_a_section_may_be_compressed_where_that_makes_it_longer() -> None:
     assert read(b"\1" + coded(0x85, zlib.compress(b"a"))) == (Section(5, b"a"),)
     assert read(b"\1" + coded(0x85, zlib.compress(b""))) == (Section(5, b""),)

@@ -248,6 +248,7 @@ def test_distortion_bends_as_the_samples_of_all_pixels_say(
     model, target = case(arch), a_target(case(arch))
     if weighted:
         target = replace(target, span=target.span * some_weights())
+        monkeypatch.setattr(curvature, "_CHUNK", 50)
     names = names_of(arch, "synthesis.") + names_of(arch, "upsampling.")
     latents, before = some_latents(model), state(model)
     found = distortion_curvature(model, latents, target, names, kernels, torch.Generator())
