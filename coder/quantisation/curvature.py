@@ -21,12 +21,10 @@ from torch.nn import functional as F
 
 from givre.coder.fitting.fit_kernels import FitKernels
 from givre.coder.fitting.normalisation import Target
-from givre.models.arm import gather_contexts, laplace_bits
+from givre.models.arm import laplace_bits
 from givre.models.codec_model import CodecModel
-from givre.models.ifce import nearest_stack
-
-MAX_LATENTS_PER_GRID = 4096
-MAX_PIXELS = 4096
+from givre.models.context import CONTEXT_REACH
+from givre.models.synthesis import Synthesis
 
 _CHUNK = 1024
 """Samples whose Jacobians are held at once: some tens of megabytes."""
@@ -57,7 +55,11 @@ class _LatentSample(NamedTuple):
 
 
 def rate_curvature(
-    model: CodecModel, latents: Sequence[Tensor], names: Sequence[str], generator: torch.Generator
+    model: CodecModel,
+    latents: Sequence[Tensor],
+    names: Sequence[str],
+    limit: int,
+    generator: torch.Generator,
 ) -> Tensor:
     """Curvature of the latents' bits by parameters of ARM and IFCE.
 
@@ -65,6 +67,7 @@ def rate_curvature(
         model: the decoder, at the point where the curvature is taken; on the CPU.
         latents: rounded latents (H_i, W_i), float32.
         names: tensors, in the order in which the result joins them.
+        limit: most latents of a grid that it is taken from.
         generator: picks the sample.
 
     Returns:
@@ -73,7 +76,7 @@ def rate_curvature(
     """
     parameters = _tensors(model, names)
     total = torch.zeros((), dtype=torch.float64)
-    for sample in _sample_latents(model, latents, generator):
+    for sample in _sample_latents(model, latents, limit, generator):
         predict = _predictor(model, sample.level)
         for spatial, inputs in zip(
             torch.split(sample.spatial, _CHUNK), torch.split(sample.inputs, _CHUNK), strict=True
@@ -93,6 +96,7 @@ def distortion_curvature(
     target: Target,
     names: Sequence[str],
     kernels: FitKernels,
+    limit: int,
     generator: torch.Generator,
 ) -> Tensor:
     """Curvature of the mean squared error by parameters of upsampling and synthesis.
@@ -103,14 +107,14 @@ def distortion_curvature(
         target: the image.
         names: tensors, in the order in which the result joins them.
         kernels: what upsamples and synthesises.
+        limit: most pixels that it is taken from.
         generator: picks the sample.
 
     Returns:
         (P, P), float64, symmetric, of the error over samples in [0, 1].
     """
-    picked = _pick(target.normalised[0, 0].numel(), MAX_PIXELS, generator)
+    half, picked = model.arch.n_residual, _pick(model.grids[0].size, limit, generator)
     factors = _factors(target.span, picked, target.normalised.shape[2:])
-    half = model.arch.n_residual
     weights = _tensors(model, [name for name in names if name.startswith("synthesis.")])
 
     def synthesise(parameters: _Parameters, window: Tensor) -> Tensor:
@@ -118,24 +122,25 @@ def distortion_curvature(
         out: Tensor = functional_call(model.synthesis, own, (window[None],))
         return out[0, :, half, half]
 
-    def outputs(dense: Tensor) -> Tensor:
-        return kernels.synthesise(model, dense)[0].flatten(1)[:, picked].t()
+    def windows() -> Tensor:
+        return _windows(kernels.upsample(model, latents), picked, half)
 
     with torch.no_grad():
-        dense = kernels.upsample(model, latents)
-        windows, before = _windows(dense, picked, half), outputs(dense)
-        by_filters = {
-            name: _difference_quotients(
-                tensor, before, lambda: outputs(kernels.upsample(model, latents))
-            )
+        around = windows()
+        moved = {
+            name: _difference_quotients(tensor, around, windows)
             for name, tensor in _tensors(model, names).items()
             if name not in weights
         }
     total = torch.zeros((), dtype=torch.float64)
     for start in range(0, len(picked), _CHUNK):
         part = slice(start, start + _CHUNK)
-        _, found = _differentiate(synthesise, weights, windows[part])
-        found |= {name: columns[part] for name, columns in by_filters.items()}
+        _, found = _differentiate(synthesise, weights, around[part])
+        by_windows = _slopes(model.synthesis, around[part])
+        found |= {
+            name: torch.einsum("cnlij,knlij->nck", by_windows, changes[:, part])
+            for name, changes in moved.items()
+        }
         rows = (_joined(found, names) * factors[part]).flatten(0, 1)
         total = total + _gram(rows)
     return total * (2 / (len(picked) * len(target.span)))
@@ -184,30 +189,42 @@ def _predictor(model: CodecModel, level: int) -> Callable[[_Parameters, Tensor, 
 
 
 def _sample_latents(
-    model: CodecModel, latents: Sequence[Tensor], generator: torch.Generator
+    model: CodecModel, latents: Sequence[Tensor], limit: int, generator: torch.Generator
 ) -> list[_LatentSample]:
     samples = []
     for i, grid in enumerate(model.grids):
-        picked = _pick(latents[i].numel(), MAX_LATENTS_PER_GRID, generator)
-        spatial = gather_contexts(latents[i], None, model.arm.offsets, 0)[picked]
+        picked = _pick(latents[i].numel(), limit, generator)
+        rows, columns = picked // grid.width, picked % grid.width
+        spatial = _contexts(latents[i], model.arm.offsets, rows, columns)
         inputs = spatial.new_zeros(len(picked), 0)
         if not grid.hyper and grid.level < model.arch.n_ifce:
-            stack = nearest_stack(model.grids[i + 1 :], latents[i + 1 :], grid.level + 1)
-            rows, columns = picked // grid.width, picked % grid.width
-            inputs = stack[:, rows // 2, columns // 2].t()
+            coarser = zip(model.grids[i + 1 :], latents[i + 1 :], strict=True)
+            found = [
+                latent[rows >> (other.level - grid.level), columns >> (other.level - grid.level)]
+                for other, latent in coarser
+            ]
+            inputs = torch.stack(found, dim=1)
         weight = latents[i].numel() / len(picked)
         samples.append(_LatentSample(grid.level, spatial, inputs, weight))
     return samples
 
 
+def _contexts(
+    grid: Tensor, offsets: Sequence[tuple[int, int]], rows: Tensor, columns: Tensor
+) -> Tensor:
+    """Spatial contexts (n, N) of some latents of a grid; outside of it they are zero."""
+    padded = F.pad(grid, (CONTEXT_REACH, CONTEXT_REACH, CONTEXT_REACH, 0))
+    down, across = rows + CONTEXT_REACH, columns + CONTEXT_REACH
+    return torch.stack([padded[down + dy, across + dx] for dy, dx in offsets], dim=1)
+
+
 def _windows(dense: Tensor, picked: Tensor, half: int) -> Tensor:
     """Windows (n, L, 2 half + 1, 2 half + 1) of a dense representation around picked pixels."""
-    width = dense.shape[-1]
-    padded = F.pad(dense, (half,) * 4, mode="replicate")[0]
-    reach = torch.arange(2 * half + 1)
-    rows = (picked // width)[:, None, None] + reach[:, None]
-    columns = (picked % width)[:, None, None] + reach[None, :]
-    return padded[:, rows, columns].transpose(0, 1).contiguous()
+    _, _, height, width = dense.shape
+    reach = torch.arange(-half, half + 1)
+    rows = (picked[:, None] // width + reach).clamp(0, height - 1)
+    columns = (picked[:, None] % width + reach).clamp(0, width - 1)
+    return dense[0][:, rows[:, :, None], columns[:, None, :]].transpose(0, 1).contiguous()
 
 
 def _differentiate(
@@ -234,19 +251,28 @@ def _differentiate(
     return outputs.detach(), dict(zip(own, jacobians, strict=True))
 
 
-def _difference_quotients(tensor: Tensor, before: Tensor, outputs: Callable[[], Tensor]) -> Tensor:
-    """Derivatives (n, C, size) of outputs (n, C) by the entries of a tensor that they depend on.
+def _slopes(synthesis: Synthesis, windows: Tensor) -> Tensor:
+    """Derivatives (C, n, L, H, W) of the samples in the middle of windows (n, L, H, W)."""
+    leaf = windows.clone().requires_grad_()
+    middle = windows.shape[-1] // 2
+    channels = synthesis(leaf)[:, :, middle, middle].sum(0)
+    slopes = [torch.autograd.grad(channel, leaf, retain_graph=True)[0] for channel in channels]
+    return torch.stack(slopes)
 
-    `before` are the outputs as they are.
+
+def _difference_quotients(tensor: Tensor, before: Tensor, compute: Callable[[], Tensor]) -> Tensor:
+    """Derivatives (size, *shape) of what is computed by the entries of a tensor it depends on.
+
+    `before` is what is computed as things are.
     """
     flat = tensor.view(-1)
-    columns = []
+    slopes = []
     for i in range(len(flat)):
         kept = flat[i].clone()
         flat[i] += _FILTER_STEP
-        columns.append((outputs() - before) / _FILTER_STEP)
+        slopes.append((compute() - before) / _FILTER_STEP)
         flat[i] = kept
-    return torch.stack(columns, dim=-1)
+    return torch.stack(slopes)
 
 
 def _joined(jacobian: Mapping[str, Tensor], names: Sequence[str]) -> Tensor:

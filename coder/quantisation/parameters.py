@@ -22,6 +22,7 @@ from givre.coder.fitting.checkpoint import Fit
 from givre.coder.fitting.context import FitContext
 from givre.coder.quantisation.curvature import distortion_curvature, rate_curvature
 from givre.coder.quantisation.model_cost import DecoderCost
+from givre.coder.quantisation.spending import spending_for
 from givre.coder.quantisation.step_search import Choice, Group, choose_integers
 from givre.models.architecture import Architecture, TensorSpec
 from givre.models.codec_model import CodecModel
@@ -44,7 +45,7 @@ def quantise_parameters(fit: Fit, context: FitContext) -> QuantisedParameters:
     model = CodecModel(arch, fit.width, fit.height)
     values = prior.values(arch)
     model.load_state_dict(_within_reach(fit.parameters, values))
-    kernels = context.kernels
+    kernels, spending = context.kernels, spending_for(fit.steps, context.pixels)
     generator = torch.Generator().manual_seed(fit.settings.seed)
 
     def quantise(
@@ -56,7 +57,7 @@ def quantise_parameters(fit: Fit, context: FitContext) -> QuantisedParameters:
         names = [spec.name for spec in specs]
         groups = _groups(specs, prior)
         part = DecoderCost(model, names, values, cost, scale)
-        choice = choose_integers(part, scale * curvature(names), groups, kernels)
+        choice = choose_integers(part, scale * curvature(names), groups, kernels, spending)
         return _tensors(specs, choice), _exponents(groups, choice)
 
     entropy, picture = _parts(arch)
@@ -64,13 +65,15 @@ def quantise_parameters(fit: Fit, context: FitContext) -> QuantisedParameters:
         entropy,
         lambda m: kernels.rate(m, latents),
         1.0,
-        lambda names: rate_curvature(model, latents, names, generator),
+        lambda names: rate_curvature(model, latents, names, spending.latents, generator),
     )
     distortion = quantise(
         picture,
         lambda m: kernels.distortion(m, latents, target.normalised, target.span),
         fit.width * fit.height / fit.settings.lmbda,
-        lambda names: distortion_curvature(model, latents, target, names, kernels, generator),
+        lambda names: distortion_curvature(
+            model, latents, target, names, kernels, spending.pixels, generator
+        ),
     )
     return QuantisedParameters(rate[0] | distortion[0], rate[1] | distortion[1], prior)
 

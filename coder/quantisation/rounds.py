@@ -15,25 +15,18 @@ from givre.coder.fitting.checkpoint import Fit
 from givre.coder.fitting.context import FitContext
 from givre.coder.fitting.evaluation import judge
 from givre.coder.fitting.fit_kernels import FEWEST_STEPS_TO_MOVE, FitKernels
-from givre.coder.fitting.prior_choice import FEW_PIXELS
 from givre.coder.fitting.torch_context import torch_threads
-from givre.coder.quantisation.latent_descent import descend
+from givre.coder.quantisation.latent_descent import Descent, descend
 from givre.coder.quantisation.parameters import quantise_parameters
+from givre.coder.quantisation.spending import spending_for
 from givre.models.codec_model import CodecModel
-
-_LONG_FIT = 4000
-"""Steps from which a second pass over the latents takes little time next to the fit itself. The
-loss falls by another 0.1 to 0.2 %; a third pass hardly changes it."""
-
-_MORE_ROUNDS, _MORE_ROUNDS_STEPS = 2, 1500
-"""A second and a third round, after fits of so many steps, of images of few pixels: the loss of the
-file falls by 0.45 %; that of a large image only by 0.05 %."""
 
 
 def finish_fit(fit: Fit, context: FitContext) -> tuple[Fit, QuantisedParameters]:
     """Move the latents, quantise the networks, and move the latents to suit these.
 
-    After a long fit of a small image the last two are done again, and the best outcome is kept.
+    What is left out after a short fit, and what is done again after a long one, is a matter of
+    `spending`. Of several outcomes the best one is kept.
 
     Args:
         fit: the outcome of `overfit`.
@@ -42,15 +35,16 @@ def finish_fit(fit: Fit, context: FitContext) -> tuple[Fit, QuantisedParameters]
     Returns:
         The fit with the latents, and the networks, as the file will hold them. Deterministic.
     """
-    found = _quantise_and_move(move_latents(fit, fit.parameters, context), context)
-    if fit.steps < _MORE_ROUNDS_STEPS or fit.width * fit.height > FEW_PIXELS:
-        return found
-    rounds = [found]
-    for _ in range(_MORE_ROUNDS):
+    spending = spending_for(fit.steps, context.pixels)
+    start = _moved(fit, fit.parameters, context, spending.passes_before, spending.descent)
+    rounds = [_quantise_and_move(start, context)]
+    if spending.rounds == 1:
+        return rounds[0]
+    for _ in range(spending.rounds - 1):
         moved, quantised = rounds[-1]
         values = quantised.values(fit.architecture)
-        start = {name: torch.from_numpy(value).float() for name, value in values.items()}
-        rounds.append(_quantise_and_move(replace(moved, parameters=start), context))
+        networks = {name: torch.from_numpy(value).float() for name, value in values.items()}
+        rounds.append(_quantise_and_move(replace(moved, parameters=networks), context))
     moved, quantised = min(rounds, key=lambda pair: _file_loss(pair[0], pair[1], context))
     return replace(moved, parameters=fit.parameters), quantised
 
@@ -85,14 +79,25 @@ def move_latents(
         values: the networks' parameters by name.
         context: of the fit, on the CPU; see `givre.coder.fitting.context.on_cpu`.
     """
+    spending = spending_for(fit.steps, context.pixels)
+    return _moved(fit, values, context, spending.passes_after, spending.descent)
+
+
+def _moved(
+    fit: Fit,
+    values: Mapping[str, Tensor | NDArray[np.float64]],
+    context: FitContext,
+    passes: int,
+    descent: Descent,
+) -> Fit:
+    """The fit after so many passes over its latents; the fit itself, if there is nothing to do."""
     settings, kernels = fit.settings, context.kernels
-    if not (kernels.moves_latents and fit.steps >= FEWEST_STEPS_TO_MOVE):
+    if not (kernels.moves_latents and passes):
         return fit
     model, latents = _decoder(fit, values)
-    passes = 2 if fit.steps >= _LONG_FIT else 1
     with torch_threads(1):
         moved = descend(
-            model, latents, context.target, settings.lmbda, kernels, passes, settings.seed
+            model, latents, context.target, settings.lmbda, kernels, passes, settings.seed, descent
         )
     return replace(fit, latents=[latent.to(torch.int8) for latent in moved])
 

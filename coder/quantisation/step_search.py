@@ -2,9 +2,10 @@
 
 A quadratic model of the cost proposes, the true cost over the whole image decides. First the
 parameters go, still as real numbers, to where cost and bits are least together: a fit leaves them
-a little off, because its latents were noisy. Then steps are tried, a group at a time, and the best
-integers are improved with slopes taken where they are. Where the model has led astray, plain
-rounding takes the place of its proposal.
+a little off, because its latents were noisy. Then they are rounded in turn, and steps are tried, a
+group at a time: the integers are carried over and descend, and only what the model expects to gain
+is judged by the true cost. In the end the integers are improved with slopes taken where they are.
+Where the model has led astray, plain rounding takes the place of its proposal.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from givre.coder.quantisation.integer_search import (
     round_in_turn,
 )
 from givre.coder.quantisation.model_cost import DecoderCost
+from givre.coder.quantisation.spending import THOROUGH, Spending
 from givre.models.compiled.types import Doubles, Integers
 from givre.models.exact.arithmetic import PARAMETER_BITS
 
@@ -42,8 +44,16 @@ that hardly matter must not go far, for there the model does not hold."""
 
 _DAMPING = 0.1
 _LEAST_DAMPING = 1e3
-_POLISHING_STEPS = 8
-_IMPROVING_STEPS = 8
+
+_ASTRAY = 20.0
+"""A model is not believed where rounding costs so many times what it foresees."""
+
+_SHORT_STEP = 0.3
+"""Part of a step that is tried where the whole one goes too far."""
+
+_LESS_DAMPING, _MORE_DAMPING, _MUCH_MORE_DAMPING = 1 / 3, 4.0, 10.0
+"""Factors of the damping: after a step that gained what was foreseen, after one that did not, and
+after one that lost."""
 
 _FLOOR = 0.01
 """Added to a group's mean difference: what is smaller will be rounded away."""
@@ -93,7 +103,11 @@ class Choice:
 
 
 def choose_integers(
-    cost: DecoderCost, curvature: Tensor, groups: Sequence[Group], rounding: IntegerRounding
+    cost: DecoderCost,
+    curvature: Tensor,
+    groups: Sequence[Group],
+    rounding: IntegerRounding,
+    spending: Spending = THOROUGH,
 ) -> Choice:
     """Quantise the parameters that a cost depends on.
 
@@ -102,11 +116,12 @@ def choose_integers(
         curvature: (P, P), float64, of the cost in bits; Gauss-Newton will do.
         groups: their sizes add up to P.
         rounding: what does the loops over parameters.
+        spending: how long it may look.
 
     Returns:
         The best choice found. Deterministic.
     """
-    return _Search(cost, curvature, groups, rounding).run()
+    return _Search(cost, curvature, groups, rounding, spending).run()
 
 
 class _Search:
@@ -118,31 +133,73 @@ class _Search:
         curvature: Tensor,
         groups: Sequence[Group],
         rounding: IntegerRounding,
+        spending: Spending,
     ) -> None:
         self._cost, self._groups, self._rounding = cost, groups, rounding
+        self._spending = spending
         self._index = np.repeat(np.arange(len(groups)), [group.size for group in groups])
         self._curvature = curvature + _LEAST_CURVATURE * torch.eye(len(curvature)).double()
-        self._tried: dict[tuple[int, ...], Choice] = {}
         self._values, self._least, self._gradient = self._polish(cost.differences())
         # A Laplace rate pulls like a Gaussian of the same spread.
         self._pull = 1 / (self._spreads(self._values, _FLOOR / 3) ** 2 * log(2))
 
     def run(self) -> Choice:
-        best = self._try(self._first_exponents())
-        moves = self._moves()
-        improved = True
-        while improved:
-            improved = False
-            for move in moves:
-                exponents = self._moved(best.exponents, move)
-                found = self._try(exponents)
-                if found.bits < best.bits:
-                    best, improved = found, True
+        best = self._rounded(self._first_exponents())
+        for _ in range(self._spending.trials):
+            moved = self._moved_in_turn(best)
+            if moved.exponents == best.exponents:
+                break
+            best = min(moved, self._rounded(moved.exponents), key=lambda choice: choice.bits)
         best = self._without_zeros(self._improve(best))
         for group, exponent in zip(self._groups, best.exponents, strict=True):
             step = "at the prior" if exponent == EMPTY else f"2^-{exponent}"
             _log.debug("%s: %s", group.name, step)
         return best
+
+    def _moved_in_turn(self, best: Choice) -> Choice:
+        """Go on to other steps from a choice's integers, one move after the other."""
+        tried = {best.exponents}
+        foreseen = self._foreseen(best)
+        improved = True
+        while improved:
+            improved = False
+            for move in self._moves():
+                exponents = self._moved(best.exponents, move)
+                if exponents in tried:
+                    continue
+                tried.add(exponents)
+                found = self._carried(best, foreseen, exponents)
+                if found.bits < best.bits:
+                    best, improved = found, True
+                    foreseen = self._foreseen(best)
+        return best
+
+    def _foreseen(self, choice: Choice) -> float:
+        """What a choice should cost by the quadratic model; what it costs where that is astray."""
+        lattice = self._lattice(choice.exponents)
+        if lattice is None:
+            return np.inf
+        expected = self._expected(lattice, choice.integers)
+        start = self._least + lattice.bits(choice.integers)
+        is_astray = choice.bits - start > _ASTRAY * (expected - start)
+        return choice.bits if is_astray else expected
+
+    def _carried(self, start: Choice, foreseen: float, exponents: tuple[int, ...]) -> Choice:
+        """A choice's integers on other steps, after a descent: that takes no factor.
+
+        What the quadratic does not expect to cost less than `foreseen` is not judged.
+        """
+        lattice = self._lattice(exponents)
+        if lattice is None:
+            return replace(start, exponents=exponents, bits=np.inf)
+        held = start.integers * 2.0 ** -np.maximum(start.exponents, 0)[self._index]
+        integers = lattice.nearest(held)
+        caution, moved = _CAUTION / lattice.steps**2, integers * lattice.steps - self._values
+        gradient = self._gradient + self._curvature.numpy() @ moved + caution * moved
+        integers = descend(self._curvature, caution, gradient, integers, lattice, self._rounding)
+        if self._expected(lattice, integers) >= foreseen:
+            return Choice(exponents, integers, np.inf)
+        return self._best_of(exponents, lattice, integers)
 
     def _polish(self, values: Doubles) -> tuple[Doubles, float, Doubles]:
         """Minimise cost and smooth bits together, by damped Newton steps.
@@ -151,20 +208,29 @@ class _Search:
         """
         cost, damping = self._cost, 1.0
         extra = _DAMPING * self._curvature.diagonal() + _LEAST_DAMPING
-        least, gradient = cost.bits(values), cost.gradient(values)
-        for _ in range(_POLISHING_STEPS):
+        found, gradient = cost.bits(values), cost.gradient(values)
+        least = found + self._smooth_bits(values)
+        for _ in range(self._spending.polishing):
             spreads = self._spreads(values, _FLOOR)
             pull = 1 / (spreads * log(2) * (np.abs(values) + 0.3 * _FLOOR))
             matrix = self._curvature + torch.diag(torch.from_numpy(pull) + damping * extra)
             slope = torch.from_numpy(gradient + pull * values)
-            candidate = values - torch.linalg.solve(matrix, slope).numpy()
-            found = cost.bits(candidate)
-            if found + self._smooth_bits(candidate) < least + self._smooth_bits(values):
-                values, least, damping = candidate, found, damping / 2
+            step = -torch.cholesky_solve(slope[:, None], torch.linalg.cholesky(matrix))[:, 0]
+            # What the quadratic says of a part of the step is not new: the factor stays as it is.
+            for part in (1.0, _SHORT_STEP):
+                candidate = values + part * step.numpy()
+                bits = cost.bits(candidate)
+                gain = least - bits - self._smooth_bits(candidate)
+                if gain > 0:
+                    break
+            if gain > 0:
+                foreseen = -float(part * slope @ step + 0.5 * part**2 * step @ (matrix @ step))
+                values, found, least = candidate, bits, least - gain
                 gradient = cost.gradient(values)
+                damping *= _damping_change(gain / foreseen) if part == 1 else _MORE_DAMPING
             else:
-                damping *= 6
-        return values, least, gradient
+                damping *= _MUCH_MORE_DAMPING
+        return values, found, gradient
 
     def _smooth_bits(self, values: Doubles) -> float:
         """Size of differences that are not rounded, up to a constant."""
@@ -178,7 +244,8 @@ class _Search:
 
     def _first_exponents(self) -> tuple[int, ...]:
         pulled = self._curvature + torch.diag(torch.from_numpy(self._pull))
-        free = -np.log2(torch.linalg.inv(pulled).diagonal().numpy() * _ERROR_BITS)
+        inverse = torch.cholesky_inverse(torch.linalg.cholesky(pulled))
+        free = -np.log2(inverse.diagonal().numpy() * _ERROR_BITS)
         means = np.bincount(self._index, free) / np.bincount(self._index)
         wanted = np.rint(_FINER_FIRST + means / 2).tolist()
         return tuple(int(np.clip(q, 0, self._finest(group))) for group, q in enumerate(wanted))
@@ -205,12 +272,7 @@ class _Search:
                 moved.append(min(max(exponent + change, 0), N_EXPONENTS - 1))
         return tuple(moved)
 
-    def _try(self, exponents: tuple[int, ...]) -> Choice:
-        if exponents not in self._tried:
-            self._tried[exponents] = self._quantised(exponents)
-        return self._tried[exponents]
-
-    def _quantised(self, exponents: tuple[int, ...]) -> Choice:
+    def _rounded(self, exponents: tuple[int, ...]) -> Choice:
         lattice = self._lattice(exponents)
         if lattice is None:
             return Choice(exponents, np.zeros(len(self._index), np.int64), np.inf)
@@ -223,8 +285,13 @@ class _Search:
         moved = integers * lattice.steps - self._values
         gradient = self._gradient + matrix.numpy() @ moved + caution * moved
         integers = descend(matrix, caution, gradient, integers, lattice, self._rounding)
+        return self._best_of(exponents, lattice, integers)
+
+    def _best_of(self, exponents: tuple[int, ...], lattice: Lattice, integers: Integers) -> Choice:
+        """Integers that the model proposes, or the plain ones where it has led astray."""
+        plain = lattice.nearest(self._values)
         found = self._judged(exponents, lattice, integers)
-        if found.bits > self._expected(lattice, plain):  # the model has led astray
+        if found.bits > self._expected(lattice, plain):
             found = min(found, self._judged(exponents, lattice, plain), key=lambda c: c.bits)
         return found
 
@@ -241,7 +308,7 @@ class _Search:
             return best
         caution = _CAUTION / lattice.steps**2
         gradient = self._cost.gradient(best.integers * lattice.steps)
-        for _ in range(_IMPROVING_STEPS):
+        for _ in range(self._spending.improving):
             integers = descend(
                 self._curvature, caution, gradient, best.integers, lattice, self._rounding
             )
@@ -280,3 +347,10 @@ class _Search:
         pairs = zip(exponents, self._groups, strict=True)
         side = np.stack([side_bits(max(e, 0), group.guess) for e, group in pairs])
         return Lattice(self._index, len(self._groups), steps, low, high, side)
+
+
+def _damping_change(share: float) -> float:
+    """Factor of the damping after a step that gained a share of what was foreseen."""
+    if share > 0.75:
+        return _LESS_DAMPING
+    return 1.0 if share > 0.25 else _MORE_DAMPING

@@ -33,6 +33,8 @@ LOP = NAMED_POINTS["lop"]
 NO_RESIDUAL = replace(LOP, n_residual=0)
 NO_FEATURES = replace(LOP, n_features=0, n_levels=2, n_hyper=0)
 WIDTH, HEIGHT = 16, 12
+ALL = 4096
+"""No grid of the cases has so many latents."""
 
 
 @pytest.fixture(autouse=True)
@@ -203,7 +205,7 @@ def assert_unchanged(model: CodecModel, before: dict[str, Tensor]) -> None:
 def test_rate_bends_as_the_predictions_of_all_latents_say(arch: Architecture) -> None:
     model, names = case(arch), names_of(arch, "arm.", "ifce.")
     latents, before = some_latents(model), state(model)
-    found = rate_curvature(model, latents, names, torch.Generator())
+    found = rate_curvature(model, latents, names, ALL, torch.Generator())
     assert_semi_definite(found)
     assert_unchanged(model, before)
     grids = [latent.double() for latent in latents]
@@ -219,8 +221,8 @@ def test_names_order_the_rows() -> None:
     model, names = case(LOP), names_of(LOP, "arm.", "ifce.")
     latents = some_latents(model)
     sizes = {spec.name: spec.size for spec in tensor_specs(LOP)}
-    matrix = rate_curvature(model, latents, names, torch.Generator())
-    swapped = rate_curvature(model, latents, names[::-1], torch.Generator())
+    matrix = rate_curvature(model, latents, names, ALL, torch.Generator())
+    swapped = rate_curvature(model, latents, names[::-1], ALL, torch.Generator())
     at = dict(zip(names, torch.arange(len(matrix)).split([sizes[n] for n in names]), strict=True))
     order = torch.cat([at[name] for name in names[::-1]])
     torch.testing.assert_close(swapped, matrix[order][:, order], rtol=1e-9, atol=1e-9)
@@ -251,9 +253,9 @@ def test_distortion_bends_as_the_samples_of_all_pixels_say(
         monkeypatch.setattr(curvature, "_CHUNK", 50)
     names = names_of(arch, "synthesis.") + names_of(arch, "upsampling.")
     latents, before = some_latents(model), state(model)
-    found = distortion_curvature(model, latents, target, names, kernels, torch.Generator())
+    found = distortion_curvature(model, latents, target, names, kernels, ALL, torch.Generator())
     monkeypatch.setattr(curvature, "_FILTER_STEP", 1e-3)
-    finer = distortion_curvature(model, latents, target, names, kernels, torch.Generator())
+    finer = distortion_curvature(model, latents, target, names, kernels, ALL, torch.Generator())
     assert_semi_definite(found)
     assert_unchanged(model, before)
     grids = [latent.double() for latent in latents]
@@ -295,51 +297,34 @@ def test_a_sample_of_pixels_takes_their_own_factors(sample_of: Callable[[int], N
 
 def matrices(
     model: CodecModel, latents: Sequence[Tensor]
-) -> Callable[[int], tuple[Tensor, Tensor]]:
-    """A function from a seed to the curvatures of rate and distortion."""
+) -> Callable[[int, int], tuple[Tensor, Tensor]]:
+    """A function from a seed and the size of samples to the curvatures of rate and distortion."""
     target = a_target(case(LOP))
     entropy, picture = names_of(LOP, "arm.", "ifce."), names_of(LOP, "synthesis.")
 
-    def both(seed: int) -> tuple[Tensor, Tensor]:
+    def both(seed: int, limit: int) -> tuple[Tensor, Tensor]:
         generator = torch.Generator().manual_seed(seed)
         return (
-            rate_curvature(model, latents, entropy, generator),
-            distortion_curvature(model, latents, target, picture, REFERENCE, generator),
+            rate_curvature(model, latents, entropy, limit, generator),
+            distortion_curvature(model, latents, target, picture, REFERENCE, limit, generator),
         )
 
     return both
 
 
-@pytest.fixture
-def sample_of(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
-    """A function that makes the samples small."""
-
-    def limit(n: int) -> None:
-        monkeypatch.setattr(curvature, "MAX_LATENTS_PER_GRID", n)
-        monkeypatch.setattr(curvature, "MAX_PIXELS", n)
-
-    return limit
-
-
-def test_matrices_do_not_depend_on_which_of_equal_samples_are_picked(
-    sample_of: Callable[[int], None],
-) -> None:
+def test_matrices_do_not_depend_on_which_of_equal_samples_are_picked() -> None:
     """Without latents all contexts, and all pixels, are alike: then any sample is exact."""
     model = case(LOP)
     both = matrices(model, no_latents(model))
-    whole = both(0)
-    sample_of(7)
-    for found, expected in zip(both(1), whole, strict=True):
+    whole = both(0, ALL)
+    for found, expected in zip(both(1, 7), whole, strict=True):
         torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-9)
 
 
-def test_a_sample_stands_for_the_whole_and_the_generator_picks_it(
-    sample_of: Callable[[int], None],
-) -> None:
+def test_a_sample_stands_for_the_whole_and_the_generator_picks_it() -> None:
     both = matrices(case(LOP), some_latents(case(LOP)))
-    whole = both(0)
-    sample_of(100)
-    first, again, other = both(1), both(1), both(2)
+    whole = both(0, ALL)
+    first, again, other = both(1, 100), both(1, 100), both(2, 100)
     for one, same, different, expected in zip(first, again, other, whole, strict=True):
         assert torch.equal(one, same)
         assert not torch.equal(one, different)

@@ -20,12 +20,12 @@ from givre.coder.fitting.normalisation import Target
 from givre.coder.fitting.settings import FitSettings
 from givre.coder.quantisation.latent_descent import Descent, descend
 from givre.coder.quantisation.rounds import (
-    _MORE_ROUNDS_STEPS,
     _file_loss,
     finish_fit,
     move_latents,
     quantise_fit,
 )
+from givre.coder.quantisation.spending import spending_for
 from givre.models.architecture import NAMED_POINTS, Architecture
 from givre.models.codec_model import CodecModel
 from givre.models.fused.moves.moved_latents import MovedLatents
@@ -334,7 +334,8 @@ def test_long_fits_of_small_images_are_quantised_more_than_once() -> None:
     fit = overfit(samples, FitSettings(lmbda=1e-3, steps=60, complexity="lop", threads=1))
     context = context_of(fit, samples)
     losses = []
-    for steps in (_MORE_ROUNDS_STEPS - 1, _MORE_ROUNDS_STEPS):
+    assert [spending_for(steps, 56 * 40).rounds for steps in (3800, 7900)] == [1, 3]
+    for steps in (3800, 7900):
         moved, quantised = finish_fit(replace(fit, steps=steps), context)
         report = write_fit(moved, context, quantised).report
         losses.append(report.loss)
