@@ -18,11 +18,12 @@ from givre.coder.files.picture import Picture
 from givre.coder.fitting.checkpoint import Fit
 from givre.coder.fitting.context import FitContext, changed, fit_context, on_cpu
 from givre.coder.fitting.overfit import overfit_in
-from givre.coder.fitting.progress import ProgressListener
+from givre.coder.fitting.progress import FinishTeller, ProgressListener
 from givre.coder.fitting.settings import FitSettings
 from givre.coder.fitting.source import Source, source_of
 from givre.coder.fitting.torch_context import torch_as_shipped, torch_threads
 from givre.coder.quantisation.rounds import finish_fit
+from givre.coder.quantisation.spending import following
 from givre.coder.report import Effort, Encoded, check_collapse, verified
 from givre.errors import UsageError
 
@@ -41,7 +42,7 @@ def fit_and_write(
     Args:
         picture: samples, their depth and metadata.
         settings: of the fit.
-        on_progress: called a few times a second while it is fitted.
+        on_progress: called a few times a second while it is fitted, and now and then afterwards.
         checkpoint: a file that is kept up to date meanwhile.
         resume: an earlier fit of this image to go on from.
         on_fit: told the fit before it is written.
@@ -53,11 +54,17 @@ def fit_and_write(
     context = fit_context(source_of(picture), settings, metadata_sections(picture.metadata))
     with compiling_meanwhile(context.kernels.exact):
         fit = overfit_in(
-            context, settings.prior, on_progress=on_progress, checkpoint=checkpoint, resume=resume
+            context,
+            settings.prior,
+            on_progress=on_progress,
+            checkpoint=checkpoint,
+            resume=resume,
+            following=following(settings.steps, context.pixels),
         )
         if on_fit is not None:
             on_fit(fit)
-        return encode_in(fit, changed(context, fit.settings))  # its prior may be another one
+        chosen = changed(context, fit.settings)  # its prior may be another one
+        return encode_in(fit, chosen, on_progress)
 
 
 def encode_fit(fit: Fit, picture: Picture | None = None) -> Encoded:
@@ -85,19 +92,43 @@ def encode_fit(fit: Fit, picture: Picture | None = None) -> Encoded:
 
 
 @torch_as_shipped()
-def encode_in(fit: Fit, context: FitContext) -> Encoded:
+def encode_in(
+    fit: Fit, context: FitContext, on_progress: ProgressListener | None = None
+) -> Encoded:
     """`encode_fit` in a context that is made already, with the fit's prior.
+
+    Args:
+        fit: the outcome of `overfit`.
+        context: of the fit.
+        on_progress: told now and then how far it is.
 
     Raises:
         CollapseError: see `check_collapse`.
     """
     started = perf_counter()
     context = on_cpu(context)
+    teller = finish_teller(fit, context, on_progress)
     with torch_threads(1):  # the kernels have their own threads, and torch's would change sums
-        finished, quantised = finish_fit(fit, context)
+        finished, quantised = finish_fit(fit, context, teller.quantising)
+        teller.writing(0)
         encoded = write_fit(finished, context, quantised, started)
+        teller.writing(1)
     check_collapse(encoded.report, context.source)
     return encoded
+
+
+def finish_teller(
+    fit: Fit, context: FitContext, on_progress: ProgressListener | None
+) -> FinishTeller:
+    """What tells a listener how far the work after a fit is."""
+    return FinishTeller(
+        on_progress,
+        fit.bpp,
+        fit.psnr_db,
+        fit.seconds,
+        fit.seconds / max(fit.steps, 1),
+        following(fit.steps, context.pixels),
+    )
 
 
 def write_fit(

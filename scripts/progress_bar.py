@@ -8,7 +8,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TextIO
 
-from givre.coder.fitting.progress import COMPILING, Progress
+from givre.coder.fitting.progress import COMPILING, FITTING, Progress
 from givre.scripts.report import duration
 
 TERMINAL_INTERVAL = 0.1
@@ -38,6 +38,7 @@ class ProgressBar:
         self._on_terminal = stream.isatty()
         self._interval = TERMINAL_INTERVAL if self._on_terminal else LOG_INTERVAL
         self._last_shown: float | None = None
+        self._last_stage: str | None = None
         self._line_open = False
 
     def __enter__(self) -> ProgressBar:
@@ -61,7 +62,9 @@ class ProgressBar:
             # A fit that ends before the first interval is over needs no line in a log.
             self._last_shown = now - self._interval if self._on_terminal else now
         due = now - self._last_shown >= self._interval
-        if not due and not (self._on_terminal and progress.step >= progress.steps):
+        is_news = progress.stage != self._last_stage or progress.step >= progress.steps
+        self._last_stage = progress.stage
+        if not due and not (self._on_terminal and is_news):
             return
         self._last_shown = now
         if self._on_terminal:
@@ -78,6 +81,8 @@ def line(progress: Progress) -> str:
     filled = _BAR_WIDTH * progress.step // max(progress.steps, 1)
     bar = "#" * filled + "." * (_BAR_WIDTH - filled)
     count = f"{progress.step:>{len(str(progress.steps))}}/{progress.steps}"
+    if progress.stage not in (COMPILING, FITTING):
+        count = progress.stage
     if progress.stage == COMPILING:
         return f"[{bar}] {count}  compiling kernels for this machine, once"
     figures = f"{progress.bpp:.3f} bpp  {progress.psnr_db:.2f} dB"

@@ -14,7 +14,12 @@ from torch import Tensor
 from givre.coder.fitting.checkpoint import Fit
 from givre.coder.fitting.context import FitContext, fit_context
 from givre.coder.fitting.evaluation import Evaluation
-from givre.coder.fitting.progress import CompilingTeller, ProgressListener, ProgressTeller
+from givre.coder.fitting.progress import (
+    CompilingTeller,
+    Following,
+    ProgressListener,
+    ProgressTeller,
+)
 from givre.coder.fitting.schedule import Recipe, plan_step
 from givre.coder.fitting.settings import FitSettings
 from givre.coder.fitting.source import Source
@@ -86,6 +91,7 @@ def overfit_in(
     on_progress: ProgressListener | None = None,
     checkpoint: Path | None = None,
     resume: Fit | None = None,
+    following: Following = Following(),  # noqa: B008 (frozen)
 ) -> Fit:
     """`overfit` in a context that is made already.
 
@@ -96,6 +102,7 @@ def overfit_in(
         on_progress: called a few times a second.
         checkpoint: file that is rewritten about twice a minute, and when the fit is interrupted.
         resume: an earlier fit of this image to go on from.
+        following: what comes after the fit, for the estimate of the time left.
 
     Returns:
         The best model seen with rounded latents; `resume` itself, if it has all the steps.
@@ -112,7 +119,7 @@ def overfit_in(
             return resume
     with torch_threads(context.kernels.torch_threads):
         prepare_kernels(context, on_progress)
-        run = _Run(choose_start(context, asked), recipe, on_progress)
+        run = _Run(choose_start(context, asked), recipe, on_progress, following)
         if resume is not None:
             run.restore(resume)
         try:
@@ -134,13 +141,17 @@ class _Run:
     """One pass through the schedule, with best-model tracking and clock."""
 
     def __init__(
-        self, context: FitContext, recipe: Recipe, on_progress: ProgressListener | None
+        self,
+        context: FitContext,
+        recipe: Recipe,
+        on_progress: ProgressListener | None,
+        following: Following,
     ) -> None:
         self._context, self._recipe = context, recipe
         self._settings, self._source = context.settings, context.source
         self._trainer = Trainer(context, recipe)
         self._best: _Best | None = None
-        self._teller = ProgressTeller(on_progress)
+        self._teller = ProgressTeller(on_progress, following=following)
         self.step = 0
 
     def restore(self, fit: Fit) -> None:
@@ -151,7 +162,9 @@ class _Run:
             self._trainer.load_state_tensors(fit.state)
         except (KeyError, RuntimeError) as error:
             raise CheckpointError(f"the checkpoint's state is damaged ({error})") from error
-        self._teller = ProgressTeller(self._teller.listener, fit.steps, fit.seconds)
+        self._teller = ProgressTeller(
+            self._teller.listener, fit.steps, fit.seconds, self._teller.following
+        )
         self.step = fit.steps
         mse = 10 ** (-fit.psnr_db / 10) * self._source.seen
         evaluation = Evaluation(mse + self._settings.lmbda * fit.bpp, fit.bpp, mse)

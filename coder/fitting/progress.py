@@ -12,22 +12,45 @@ from givre.models.compiled.preparation import Compiling
 _INTERVAL_SECONDS = 0.25
 
 COMPILING, FITTING = "compiling", "fitting"
+QUANTISING, WRITING = "quantising", "writing"
 """Stages of an encode."""
+
+_PERCENT = 100
+
+
+@dataclass(frozen=True)
+class Following:
+    """How long what follows a fit takes, in steps of the fit.
+
+    Attributes:
+        quantising: from the fit to integers.
+        writing: the file, and its check by the real decoder.
+    """
+
+    quantising: float = 0.0
+    writing: float = 0.0
+
+    @property
+    def steps(self) -> float:
+        """All of it."""
+        return self.quantising + self.writing
 
 
 @dataclass(frozen=True)
 class Progress:
-    """State of a fit after a step, or of what comes before the first one.
+    """State of a fit after a step, or of what comes before the first one or after the last.
 
     Attributes:
-        step: steps done; while kernels are compiled, kernels that are ready.
-        steps: steps in all; while kernels are compiled, kernels to compile.
+        step: steps done; kernels that are ready, while they are compiled; after the fit, percent of
+            the stage.
+        steps: steps in all; kernels to compile; 100.
         bpp: bits per pixel of the best model so far, by the entropy model's estimate.
         psnr_db: its PSNR before the parameters are quantised.
         seconds: time spent, earlier runs of a resumed fit included.
-        eta_seconds: estimate of the time left for this stage.
-        stage: FITTING, or COMPILING, which happens once on a machine and whose time is not counted
-            as time of the fit; rate and PSNR are 0 then.
+        eta_seconds: estimate of the time left: for this stage and, from the fit on, for all that
+            follows.
+        stage: FITTING, QUANTISING, WRITING, or COMPILING, which happens once on a machine and whose
+            time is not counted as time of the fit; rate and PSNR are 0 then.
     """
 
     step: int
@@ -37,6 +60,11 @@ class Progress:
     seconds: float
     eta_seconds: float
     stage: str = FITTING
+
+    @property
+    def fraction(self) -> float:
+        """Part of the stage that is done, 0 to 1."""
+        return self.step / max(self.steps, 1)
 
 
 ProgressListener = Callable[[Progress], None]
@@ -69,6 +97,7 @@ class ProgressTeller:
         listener: whom to tell, if anybody.
         earlier_steps: that the fit had done when its clock starts here.
         earlier_seconds: that these took.
+        following: what comes after the last step.
     """
 
     def __init__(
@@ -76,8 +105,9 @@ class ProgressTeller:
         listener: ProgressListener | None,
         earlier_steps: int = 0,
         earlier_seconds: float = 0.0,
+        following: Following = Following(),
     ) -> None:
-        self.listener = listener
+        self.listener, self.following = listener, following
         self._earlier_steps, self._earlier_seconds = earlier_steps, earlier_seconds
         self._started = self._told = perf_counter()
 
@@ -106,6 +136,54 @@ class ProgressTeller:
                 bpp=bpp,
                 psnr_db=psnr_db(mse),
                 seconds=self.seconds(),
-                eta_seconds=pace * (steps - step),
+                eta_seconds=pace * (steps - step + self.following.steps),
             )
         )
+
+
+class FinishTeller:
+    """Tells a listener how far what follows a fit has come.
+
+    Args:
+        listener: whom to tell, if anybody.
+        bpp: of the fit.
+        psnr_db: of the fit.
+        seconds: that the fit took.
+        pace: seconds that a step of it took.
+        following: what is to be done.
+    """
+
+    def __init__(
+        self,
+        listener: ProgressListener | None,
+        bpp: float,
+        psnr_db: float,
+        seconds: float,
+        pace: float,
+        following: Following,
+    ) -> None:
+        self._listener = listener
+        self._bpp, self._psnr_db, self._seconds = bpp, psnr_db, seconds
+        self._quantising = pace * following.quantising
+        self._writing = pace * following.writing
+        self._started = perf_counter()
+
+    def quantising(self, share: float) -> None:
+        """Tell what share of the quantisation is done, 0 to 1."""
+        left = self._quantising * (1 - share) + self._writing
+        done = self._quantising * share
+        spent = perf_counter() - self._started
+        # What has been done tells how fast the rest will be.
+        self._tell(QUANTISING, share, left * spent / done if done else left)
+
+    def writing(self, share: float) -> None:
+        """Tell what share of the writing is done, 0 to 1."""
+        self._tell(WRITING, share, self._writing * (1 - share))
+
+    def _tell(self, stage: str, share: float, left: float) -> None:
+        if self._listener is None:
+            return
+        seconds = self._seconds + perf_counter() - self._started
+        step = round(_PERCENT * share)
+        state = Progress(step, _PERCENT, self._bpp, self._psnr_db, seconds, left, stage)
+        self._listener(state)

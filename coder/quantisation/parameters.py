@@ -27,8 +27,13 @@ from givre.coder.quantisation.step_search import Choice, Group, choose_integers
 from givre.models.architecture import Architecture, TensorSpec
 from givre.models.codec_model import CodecModel
 
+_CURVATURE_SHARE = 0.3
+"""Rough part of the time that the curvature takes."""
 
-def quantise_parameters(fit: Fit, context: FitContext) -> QuantisedParameters:
+
+def quantise_parameters(
+    fit: Fit, context: FitContext, tell: Callable[[float], None] = lambda share: None
+) -> QuantisedParameters:
     """Quantise a fitted decoder.
 
     ARM and IFCE change the rate alone, upsampling and synthesis the distortion alone.
@@ -36,6 +41,7 @@ def quantise_parameters(fit: Fit, context: FitContext) -> QuantisedParameters:
     Args:
         fit: the outcome of `overfit`.
         context: of the fit, on the CPU; see `givre.coder.fitting.context.on_cpu`.
+        tell: called now and then with the share that is done, 0 to 1.
 
     Returns:
         The integers and steps that the file will hold. Deterministic for a fit.
@@ -53,11 +59,15 @@ def quantise_parameters(fit: Fit, context: FitContext) -> QuantisedParameters:
         cost: Callable[[CodecModel], Tensor],
         scale: float,
         curvature: Callable[[Sequence[str]], Tensor],
+        start: float,
     ) -> tuple[dict[str, NDArray[np.int32]], dict[str, int]]:
         names = [spec.name for spec in specs]
         groups = _groups(specs, prior)
         part = DecoderCost(model, names, values, cost, scale)
-        choice = choose_integers(part, scale * curvature(names), groups, kernels, spending)
+        matrix = scale * curvature(names)
+        tell(start + _CURVATURE_SHARE / 2)
+        choice = choose_integers(part, matrix, groups, kernels, spending)
+        tell(start + 0.5)
         return _tensors(specs, choice), _exponents(groups, choice)
 
     entropy, picture = _parts(arch)
@@ -66,6 +76,7 @@ def quantise_parameters(fit: Fit, context: FitContext) -> QuantisedParameters:
         lambda m: kernels.rate(m, latents),
         1.0,
         lambda names: rate_curvature(model, latents, names, spending.latents, generator),
+        0.0,
     )
     distortion = quantise(
         picture,
@@ -74,6 +85,7 @@ def quantise_parameters(fit: Fit, context: FitContext) -> QuantisedParameters:
         lambda names: distortion_curvature(
             model, latents, target, names, kernels, spending.pixels, generator
         ),
+        0.5,
     )
     return QuantisedParameters(rate[0] | distortion[0], rate[1] | distortion[1], prior)
 

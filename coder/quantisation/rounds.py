@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -21,8 +21,13 @@ from givre.coder.quantisation.parameters import quantise_parameters
 from givre.coder.quantisation.spending import spending_for
 from givre.models.codec_model import CodecModel
 
+_NETWORKS_SHARE = 0.6
+"""Rough part of a round that quantises the networks; the rest moves latents."""
 
-def finish_fit(fit: Fit, context: FitContext) -> tuple[Fit, QuantisedParameters]:
+
+def finish_fit(
+    fit: Fit, context: FitContext, tell: Callable[[float], None] = lambda share: None
+) -> tuple[Fit, QuantisedParameters]:
     """Move the latents, quantise the networks, and move the latents to suit these.
 
     What is left out after a short fit, and what is done again after a long one, is a matter of
@@ -31,20 +36,27 @@ def finish_fit(fit: Fit, context: FitContext) -> tuple[Fit, QuantisedParameters]
     Args:
         fit: the outcome of `overfit`.
         context: of the fit, on the CPU; see `givre.coder.fitting.context.on_cpu`.
+        tell: called now and then with the share that is done, 0 to 1.
 
     Returns:
         The fit with the latents, and the networks, as the file will hold them. Deterministic.
     """
     spending = spending_for(fit.steps, context.pixels)
     start = _moved(fit, fit.parameters, context, spending.passes_before, spending.descent)
-    rounds = [_quantise_and_move(start, context)]
+    of_round = 1 / spending.rounds
+    rounds = [_quantise_and_move(start, context, lambda share: tell(of_round * share))]
     if spending.rounds == 1:
         return rounds[0]
-    for _ in range(spending.rounds - 1):
+    for done in range(1, spending.rounds):
         moved, quantised = rounds[-1]
         values = quantised.values(fit.architecture)
         networks = {name: torch.from_numpy(value).float() for name, value in values.items()}
-        rounds.append(_quantise_and_move(replace(moved, parameters=networks), context))
+        again = replace(moved, parameters=networks)
+
+        def tell_round(share: float, done: int = done) -> None:
+            tell(of_round * (done + share))
+
+        rounds.append(_quantise_and_move(again, context, tell_round))
     moved, quantised = min(rounds, key=lambda pair: _file_loss(pair[0], pair[1], context))
     return replace(moved, parameters=fit.parameters), quantised
 
@@ -61,10 +73,12 @@ def expected_saving(steps: int, kernels: FitKernels) -> float:
     return float(0.02 * (250 / steps) ** 0.55)
 
 
-def quantise_fit(fit: Fit, context: FitContext) -> QuantisedParameters:
+def quantise_fit(
+    fit: Fit, context: FitContext, tell: Callable[[float], None] = lambda share: None
+) -> QuantisedParameters:
     """Parameters of a fit's decoder as the file will hold them; see `quantise_parameters`."""
     with torch_threads(1):  # the kernels have their own threads, and torch's would change sums
-        return quantise_parameters(fit, context)
+        return quantise_parameters(fit, context, tell)
 
 
 def move_latents(
@@ -102,9 +116,16 @@ def _moved(
     return replace(fit, latents=[latent.to(torch.int8) for latent in moved])
 
 
-def _quantise_and_move(fit: Fit, context: FitContext) -> tuple[Fit, QuantisedParameters]:
-    quantised = quantise_fit(fit, context)
-    return move_latents(fit, quantised.values(fit.architecture), context), quantised
+def _quantise_and_move(
+    fit: Fit, context: FitContext, tell: Callable[[float], None]
+) -> tuple[Fit, QuantisedParameters]:
+    has_moves = spending_for(fit.steps, context.pixels).passes_after > 0
+    of_networks = _NETWORKS_SHARE if has_moves else 1.0
+    tell(0)
+    quantised = quantise_fit(fit, context, lambda share: tell(of_networks * share))
+    moved = move_latents(fit, quantised.values(fit.architecture), context)
+    tell(1)
+    return moved, quantised
 
 
 def _file_loss(fit: Fit, quantised: QuantisedParameters, context: FitContext) -> float:

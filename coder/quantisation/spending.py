@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from givre.coder.fitting.fit_kernels import FEWEST_STEPS_TO_MOVE
 from givre.coder.fitting.prior_choice import FEW_PIXELS
+from givre.coder.fitting.progress import Following
 from givre.coder.quantisation.latent_descent import Descent
 
 
@@ -68,6 +69,18 @@ _OVERHEAD_PIXELS = 6000
 _THOROUGH_WORK, _THOROUGH_STEPS = 180_000_000, 300
 """The thorough way takes as long as a tenth of so many pixels times steps, and of so many steps."""
 
+_ROUND_PIXELS = 3_400_000
+"""What a round takes besides its passes over the image, as pixels of a step."""
+
+_VISIT, _OTHER_VISITS = 1.4, 4
+"""Time of a pass of the search over the image, in steps, and how many there are besides."""
+
+_QUICK_PASS, _THOROUGH_PASS = 36.0, 70.0
+"""Time of a pass that moves latents, in steps."""
+
+_WRITING, _WRITING_PIXELS = 5.0, 200_000
+"""Time of writing and checking a file, in steps, and what it takes besides."""
+
 _ROUND_WORK = 32_000_000
 """A round takes as long as a tenth of so many pixels times steps."""
 
@@ -104,3 +117,23 @@ def spending_for(steps: int, pixels: int) -> Spending:
         before, after = 2 * found.passes_before, 2 * found.passes_after
         found = replace(found, passes_before=before, passes_after=after)
     return replace(found, rounds=rounds)
+
+
+def following(steps: int, pixels: int) -> Following:
+    """How long what follows a fit takes, by rough figures of one machine.
+
+    Args:
+        steps: of the fit.
+        pixels: of the image.
+    """
+    spending = spending_for(steps, pixels)
+    by_samples = (
+        _ROUND_PIXELS * (spending.latents + spending.pixels) / (BRIEF.latents + BRIEF.pixels)
+    )
+    visits = spending.polishing + spending.improving + _OTHER_VISITS
+    of_round = by_samples + visits * _VISIT * pixels
+    passes = spending.passes_before + spending.rounds * spending.passes_after
+    of_pass = _QUICK_PASS if spending.descent == _QUICK else _THOROUGH_PASS
+    quantising = spending.rounds * of_round + passes * of_pass * pixels
+    step = pixels + _OVERHEAD_PIXELS
+    return Following(quantising / step, (_WRITING * pixels + _WRITING_PIXELS) / step)

@@ -23,7 +23,7 @@ from givre.coder.fitting.checkpoint import Fit
 from givre.coder.fitting.context import FitContext, changed, fit_context, on_cpu
 from givre.coder.fitting.evaluation import Evaluation
 from givre.coder.fitting.overfit import prepare_kernels
-from givre.coder.fitting.progress import ProgressListener, ProgressTeller
+from givre.coder.fitting.progress import FinishTeller, ProgressListener, ProgressTeller
 from givre.coder.fitting.schedule import Recipe, plan_step
 from givre.coder.fitting.settings import FitSettings
 from givre.coder.fitting.source import source_of
@@ -32,6 +32,7 @@ from givre.coder.fitting.torch_context import torch_as_shipped, torch_threads
 from givre.coder.fitting.trainer import Trainer
 from givre.coder.psnr import psnr_db
 from givre.coder.quantisation.rounds import move_latents, quantise_fit
+from givre.coder.quantisation.spending import following
 from givre.coder.rate_control.correction import CHECKS, REWINDS, Search, Steering, at_limit
 from givre.coder.rate_control.goal import Goal
 from givre.coder.rate_control.outcome import best, filled, meets, out_of_reach
@@ -153,7 +154,11 @@ class _Pursuit:
         self._found = found
         self._earlier_steps = found[-1].report.steps if found else 0
         earlier_seconds = found[-1].report.seconds if found else 0.0
-        self._teller = ProgressTeller(on_progress, self._earlier_steps, earlier_seconds)
+        self._listener = on_progress
+        self._following = following(context.settings.steps, context.pixels)
+        self._teller = ProgressTeller(
+            on_progress, self._earlier_steps, earlier_seconds, self._following
+        )
         self._context, self._on_cpu = context, on_cpu(context)
         self._trainer = Trainer(context, recipe)
         self._goal, self._recipe = goal, recipe
@@ -232,7 +237,8 @@ class _Pursuit:
     def _quantise(self, networks: dict[str, Tensor]) -> QuantisedParameters:
         """Quantise the parameters for the present latents, and go on with the result."""
         fit = self._fit(networks, self._evaluate())
-        quantised, self._quantised_at = quantise_fit(fit, self._on_cpu), self._trainer.lmbda
+        quantised = quantise_fit(fit, self._on_cpu, self._finishing(fit).quantising)
+        self._quantised_at = self._trainer.lmbda
         self._trainer.set_networks(quantised.values(fit.architecture))
         return quantised
 
@@ -241,6 +247,7 @@ class _Pursuit:
         found = self._evaluate()
         values = quantised.values(self._trainer.model.arch)
         fit = move_latents(self._fit(networks, found), values, self._on_cpu)
+        self._finishing(fit).writing(0)
         encoded = write_fit(fit, self._on_cpu, quantised)
         report = replace(encoded.report, seconds=self._teller.seconds())
         self._found.append(replace(encoded, report=report))
@@ -252,6 +259,13 @@ class _Pursuit:
             *(report.lmbda, report.bytes, report.bpp, report.psnr_db),
         )
         return self._excess(found)
+
+    def _finishing(self, fit: Fit) -> FinishTeller:
+        """Tells what is done between two passes through the schedule."""
+        pace = fit.seconds / max(fit.steps, 1)
+        return FinishTeller(
+            self._listener, fit.bpp, fit.psnr_db, fit.seconds, pace, self._following
+        )
 
     def _fit(self, networks: dict[str, Tensor], found: Evaluation) -> Fit:
         source = self._context.source

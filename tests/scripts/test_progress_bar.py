@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
-from givre.coder.fitting.progress import Progress
+from givre.coder.fitting.progress import QUANTISING, Progress
 from givre.scripts.progress_bar import LOG_INTERVAL, ProgressBar
 from givre.scripts.report import duration
 
@@ -47,3 +48,14 @@ def test_durations() -> None:
     assert duration(59.97) == "1 min 00 s"
     assert duration(245) == "4 min 05 s"
     assert duration(2 * 3600 + 7 * 60) == "2 h 07 min"
+
+
+def test_a_new_stage_is_shown_at_once_on_a_terminal() -> None:
+    stream, times = Terminal(), iter([0.0, 0.01, 0.02])
+    with ProgressBar(stream, clock=lambda: next(times)) as bar:
+        bar(progress_at(100))
+        bar(replace(progress_at(30), stage=QUANTISING, eta_seconds=4.0))
+        bar(replace(progress_at(40), stage=QUANTISING, eta_seconds=3.0))
+    shown = stream.getvalue().split("\r")
+    assert len(shown) == 3
+    assert "[######..............] quantising  0.250 bpp  31.50 dB  4.0 s left" in shown[2]
