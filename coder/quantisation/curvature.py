@@ -122,8 +122,12 @@ def distortion_curvature(
         out: Tensor = functional_call(model.synthesis, own, (window[None],))
         return out[0, :, half, half]
 
+    places = _window_places(picked, model.grids[0].height, model.grids[0].width, half)
+
     def windows() -> Tensor:
-        return _windows(kernels.upsample(model, latents), picked, half)
+        planes = kernels.upsample(model, latents)[0].flatten(1)
+        found = planes.index_select(1, places.flatten())
+        return found.unflatten(1, places.shape).transpose(0, 1).contiguous()
 
     with torch.no_grad():
         around = windows()
@@ -136,9 +140,9 @@ def distortion_curvature(
     for start in range(0, len(picked), _CHUNK):
         part = slice(start, start + _CHUNK)
         _, found = _differentiate(synthesise, weights, around[part])
-        by_windows = _slopes(model.synthesis, around[part])
+        by_windows = _slopes(model.synthesis, around[part]).flatten(2).transpose(0, 1)
         found |= {
-            name: torch.einsum("cnlij,knlij->nck", by_windows, changes[:, part])
+            name: by_windows @ changes[:, part].flatten(2).permute(1, 2, 0)
             for name, changes in moved.items()
         }
         rows = (_joined(found, names) * factors[part]).flatten(0, 1)
@@ -218,13 +222,12 @@ def _contexts(
     return torch.stack([padded[down + dy, across + dx] for dy, dx in offsets], dim=1)
 
 
-def _windows(dense: Tensor, picked: Tensor, half: int) -> Tensor:
-    """Windows (n, L, 2 half + 1, 2 half + 1) of a dense representation around picked pixels."""
-    _, _, height, width = dense.shape
+def _window_places(picked: Tensor, height: int, width: int, half: int) -> Tensor:
+    """Places (n, 2 half + 1, 2 half + 1) in a plane of the windows around picked pixels."""
     reach = torch.arange(-half, half + 1)
     rows = (picked[:, None] // width + reach).clamp(0, height - 1)
     columns = (picked[:, None] % width + reach).clamp(0, width - 1)
-    return dense[0][:, rows[:, :, None], columns[:, None, :]].transpose(0, 1).contiguous()
+    return rows[:, :, None] * width + columns[:, None, :]
 
 
 def _differentiate(

@@ -51,7 +51,7 @@ def quantise_parameters(
     model = CodecModel(arch, fit.width, fit.height)
     values = prior.values(arch)
     model.load_state_dict(_within_reach(fit.parameters, values))
-    kernels, spending = context.kernels, spending_for(fit.steps, context.pixels)
+    kernels, spending = context.kernels, spending_for(fit.settings.steps, context.pixels)
     generator = torch.Generator().manual_seed(fit.settings.seed)
 
     def quantise(

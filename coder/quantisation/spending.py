@@ -22,6 +22,7 @@ class Spending:
         latents: of each grid, that the curvature of the rate is taken from.
         pixels: that the curvature of the distortion is taken from.
         polishing: Newton steps before parameters are rounded.
+        moves: most changes of steps whose true cost is found, between two roundings.
         trials: how often the integers are rounded anew on the steps that were found.
         improving: descents with the slope of the true cost, after that.
         passes_before: over the latents, before the parameters are quantised.
@@ -33,6 +34,7 @@ class Spending:
     latents: int
     pixels: int
     polishing: int
+    moves: int
     trials: int
     improving: int
     passes_before: int
@@ -44,22 +46,22 @@ class Spending:
 _QUICK = Descent(slack=1.0, silent=1.2, probes=2)
 """Two thirds of the time of the thorough descent, and 0.1 % of the loss."""
 
-BRIEF = Spending(512, 1536, 6, 1, 5, 0, 0, _QUICK, 1)
+BRIEF = Spending(512, 1536, 8, 40, 1, 5, 0, 0, _QUICK, 1)
 """After a fit that is too short for its latents to be moved."""
 
 MODERATE = replace(BRIEF, passes_after=1)
 """A tenth of a fit of 1,000 steps. A pass over the latents before the quantisation is left out:
 with one after it, it gains nothing on average."""
 
-THOROUGH = Spending(4096, 4096, 8, 4, 8, 1, 1, Descent(), 1)
+THOROUGH = Spending(4096, 4096, 8, 400, 4, 8, 1, 1, Descent(), 1)
 """A tenth of a longer fit."""
 
 _LARGE_PIXELS = 1 << 18
-_LARGE_LATENTS, _LARGE_SAMPLE = 1024, 4096
+_LARGE_LATENTS, _LARGE_SAMPLE, _LARGE_MOVES = 1024, 4096, 20
 """A sample for images of so many pixels, next to which it takes no time."""
 
 _HUGE_PIXELS = 1 << 20
-_HUGE_POLISHING, _HUGE_IMPROVING = 3, 2
+_HUGE_POLISHING, _HUGE_MOVES, _HUGE_IMPROVING = 3, 6, 2
 """The steps that pass over the whole image, one by one a third of a second a megapixel: from so
 many pixels on they are few after a short fit."""
 
@@ -110,9 +112,11 @@ def spending_for(steps: int, pixels: int) -> Spending:
     else:
         found = BRIEF
     if found is not THOROUGH and pixels >= _LARGE_PIXELS:
-        found = replace(found, latents=_LARGE_LATENTS, pixels=_LARGE_SAMPLE)
+        found = replace(found, latents=_LARGE_LATENTS, pixels=_LARGE_SAMPLE, moves=_LARGE_MOVES)
     if found is not THOROUGH and pixels >= _HUGE_PIXELS:
-        found = replace(found, polishing=_HUGE_POLISHING, improving=_HUGE_IMPROVING)
+        found = replace(
+            found, polishing=_HUGE_POLISHING, moves=_HUGE_MOVES, improving=_HUGE_IMPROVING
+        )
     if steps >= _LONG_FIT:
         before, after = 2 * found.passes_before, 2 * found.passes_after
         found = replace(found, passes_before=before, passes_after=after)

@@ -29,8 +29,9 @@ from givre.coder.quantisation.integer_search import (
     round_in_turn,
 )
 from givre.coder.quantisation.model_cost import DecoderCost
+from givre.coder.quantisation.polishing import FLOOR, polish, spreads
 from givre.coder.quantisation.spending import THOROUGH, Spending
-from givre.models.compiled.types import Doubles, Integers
+from givre.models.compiled.types import Integers
 from givre.models.exact.arithmetic import PARAMETER_BITS
 
 _log = logging.getLogger(__name__)
@@ -42,21 +43,8 @@ _CAUTION = 3.0
 """Twice the bits that a move by one step is taken to cost beyond the quadratic model: parameters
 that hardly matter must not go far, for there the model does not hold."""
 
-_DAMPING = 0.1
-_LEAST_DAMPING = 1e3
-
 _ASTRAY = 20.0
 """A model is not believed where rounding costs so many times what it foresees."""
-
-_SHORT_STEP = 0.3
-"""Part of a step that is tried where the whole one goes too far."""
-
-_LESS_DAMPING, _MORE_DAMPING, _MUCH_MORE_DAMPING = 1 / 3, 4.0, 10.0
-"""Factors of the damping: after a step that gained what was foreseen, after one that did not, and
-after one that lost."""
-
-_FLOOR = 0.01
-"""Added to a group's mean difference: what is smaller will be rounded away."""
 
 _LEAST_CURVATURE = 1.0
 """In bits per unit squared, of a parameter without any effect."""
@@ -139,9 +127,14 @@ class _Search:
         self._spending = spending
         self._index = np.repeat(np.arange(len(groups)), [group.size for group in groups])
         self._curvature = curvature + _LEAST_CURVATURE * torch.eye(len(curvature)).double()
-        self._values, self._least, self._gradient = self._polish(cost.differences())
+        polished = polish(cost, self._curvature, self._index, spending.polishing)
+        self._values, self._least, self._gradient = (
+            polished.values,
+            polished.bits,
+            polished.gradient,
+        )
         # A Laplace rate pulls like a Gaussian of the same spread.
-        self._pull = 1 / (self._spreads(self._values, _FLOOR / 3) ** 2 * log(2))
+        self._pull = 1 / (spreads(self._values, self._index, FLOOR / 3) ** 2 * log(2))
 
     def run(self) -> Choice:
         best = self._rounded(self._first_exponents())
@@ -158,7 +151,7 @@ class _Search:
 
     def _moved_in_turn(self, best: Choice) -> Choice:
         """Go on to other steps from a choice's integers, one move after the other."""
-        tried = {best.exponents}
+        tried, judged = {best.exponents}, 0
         foreseen = self._foreseen(best)
         improved = True
         while improved:
@@ -167,8 +160,11 @@ class _Search:
                 exponents = self._moved(best.exponents, move)
                 if exponents in tried:
                     continue
+                if judged == self._spending.moves:
+                    return best
                 tried.add(exponents)
                 found = self._carried(best, foreseen, exponents)
+                judged += found.bits < np.inf
                 if found.bits < best.bits:
                     best, improved = found, True
                     foreseen = self._foreseen(best)
@@ -200,47 +196,6 @@ class _Search:
         if self._expected(lattice, integers) >= foreseen:
             return Choice(exponents, integers, np.inf)
         return self._best_of(exponents, lattice, integers)
-
-    def _polish(self, values: Doubles) -> tuple[Doubles, float, Doubles]:
-        """Minimise cost and smooth bits together, by damped Newton steps.
-
-        Returns the parameters, what they cost, and the slope of that.
-        """
-        cost, damping = self._cost, 1.0
-        extra = _DAMPING * self._curvature.diagonal() + _LEAST_DAMPING
-        found, gradient = cost.bits(values), cost.gradient(values)
-        least = found + self._smooth_bits(values)
-        for _ in range(self._spending.polishing):
-            spreads = self._spreads(values, _FLOOR)
-            pull = 1 / (spreads * log(2) * (np.abs(values) + 0.3 * _FLOOR))
-            matrix = self._curvature + torch.diag(torch.from_numpy(pull) + damping * extra)
-            slope = torch.from_numpy(gradient + pull * values)
-            step = -torch.cholesky_solve(slope[:, None], torch.linalg.cholesky(matrix))[:, 0]
-            # What the quadratic says of a part of the step is not new: the factor stays as it is.
-            for part in (1.0, _SHORT_STEP):
-                candidate = values + part * step.numpy()
-                bits = cost.bits(candidate)
-                gain = least - bits - self._smooth_bits(candidate)
-                if gain > 0:
-                    break
-            if gain > 0:
-                foreseen = -float(part * slope @ step + 0.5 * part**2 * step @ (matrix @ step))
-                values, found, least = candidate, bits, least - gain
-                gradient = cost.gradient(values)
-                damping *= _damping_change(gain / foreseen) if part == 1 else _MORE_DAMPING
-            else:
-                damping *= _MUCH_MORE_DAMPING
-        return values, found, gradient
-
-    def _smooth_bits(self, values: Doubles) -> float:
-        """Size of differences that are not rounded, up to a constant."""
-        return float(np.log2(self._spreads(values, _FLOOR)).sum())
-
-    def _spreads(self, values: Doubles, floor: float) -> Doubles:
-        """Mean magnitude in the group of each parameter, (P,)."""
-        totals = np.bincount(self._index, np.abs(values), len(self._groups))
-        means: Doubles = totals / np.bincount(self._index, minlength=len(self._groups)) + floor
-        return means[self._index]
 
     def _first_exponents(self) -> tuple[int, ...]:
         pulled = self._curvature + torch.diag(torch.from_numpy(self._pull))
@@ -347,10 +302,3 @@ class _Search:
         pairs = zip(exponents, self._groups, strict=True)
         side = np.stack([side_bits(max(e, 0), group.guess) for e, group in pairs])
         return Lattice(self._index, len(self._groups), steps, low, high, side)
-
-
-def _damping_change(share: float) -> float:
-    """Factor of the damping after a step that gained a share of what was foreseen."""
-    if share > 0.75:
-        return _LESS_DAMPING
-    return 1.0 if share > 0.25 else _MORE_DAMPING
