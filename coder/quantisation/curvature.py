@@ -127,7 +127,7 @@ def distortion_curvature(
     def windows() -> Tensor:
         planes = kernels.upsample(model, latents)[0].flatten(1)
         found = planes.index_select(1, places.flatten())
-        return found.unflatten(1, places.shape).transpose(0, 1).contiguous()
+        return found.reshape(-1, *places.shape).transpose(0, 1).contiguous()
 
     with torch.no_grad():
         around = windows()
