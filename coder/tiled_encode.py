@@ -12,17 +12,18 @@ from numpy.typing import NDArray
 from givre.bitstream.metadata_sections import metadata_sections
 from givre.bitstream.tiling import Rectangle, Tiling, blend_weights, tile_rectangles
 from givre.coder.coded_tile import CodedTile, code_tile
-from givre.coder.encoder import pack_tiles
+from givre.coder.encoder import finish_teller, pack_tiles
 from givre.coder.exact_backends import compiling_meanwhile, exact_kernels
 from givre.coder.files.picture import Picture
 from givre.coder.fitting.checkpoint import Fit
 from givre.coder.fitting.context import changed, fit_context, on_cpu
 from givre.coder.fitting.overfit import overfit_in
-from givre.coder.fitting.progress import FITTING, Progress, ProgressListener
+from givre.coder.fitting.progress import COMPILING, FITTING, Progress, ProgressListener
 from givre.coder.fitting.settings import FitSettings
 from givre.coder.fitting.source import Source, source_of
 from givre.coder.fitting.torch_context import torch_as_shipped, torch_threads
 from givre.coder.quantisation.rounds import finish_fit
+from givre.coder.quantisation.spending import following
 from givre.coder.report import Effort, Encoded, check_collapse, verified
 from givre.models.architecture import default_grids
 
@@ -54,10 +55,12 @@ def fit_and_write_tiles(
     settings = replace(settings, n_levels=_levels(picture, tiling))
     tiles: list[CodedTile] = []
     fit_seconds = write_seconds = 0.0
-    places = tile_rectangles(*_size(picture), tiling)
+    places, begun = tile_rectangles(*_size(picture), tiling), perf_counter()
     for i, where in enumerate(places):
         _log.info("tile %d of %d", i + 1, len(places))
-        listener = None if on_progress is None else _TileListener(on_progress, i, len(places))
+        listener = None
+        if on_progress is not None:
+            listener = _TileListener(on_progress, i, len(places), begun)
         part = source_of(picture_part(picture, where), source.alpha)
         part = replace(part, shares=tile_shares(where, _size(picture), tiling))
         made = _fit_tile(part, settings, listener)
@@ -123,15 +126,23 @@ def _fit_tile(
 ) -> _MadeTile:
     context = fit_context(source, settings)
     with compiling_meanwhile(context.kernels.exact):
-        fit: Fit = overfit_in(context, settings.prior, on_progress=listener)
+        fit: Fit = overfit_in(
+            context,
+            settings.prior,
+            on_progress=listener,
+            following=following(settings.steps, context.pixels),
+        )
         started = perf_counter()
         context = on_cpu(changed(context, fit.settings))
+        teller = finish_teller(fit, context, listener)
         with torch_threads(1):
-            finished, quantised = finish_fit(fit, context)
+            finished, quantised = finish_fit(fit, context, teller.quantising)
+            teller.writing(0)
             kernels = exact_kernels(
                 context.kernels.exact, fit.architecture, fit.width, fit.height, passes=2
             )
             tile = code_tile(finished, context, quantised, kernels)
+            teller.writing(1)
     return _MadeTile(tile, fit.seconds, perf_counter() - started)
 
 
@@ -142,19 +153,22 @@ class _TileListener:
         listener: whom to tell.
         index: of the tile.
         number: of all tiles.
+        started: when the first tile was begun, as `perf_counter` says.
     """
 
-    def __init__(self, listener: ProgressListener, index: int, number: int) -> None:
+    def __init__(self, listener: ProgressListener, index: int, number: int, started: float) -> None:
         self._listener, self._index, self._number = listener, index, number
-        self._started = perf_counter()
+        self._started = started
 
     def __call__(self, progress: Progress) -> None:
         """Tell it."""
-        if progress.stage != FITTING:
+        if progress.stage == COMPILING:
             self._listener(progress)
             return
-        done = self._index * progress.steps + progress.step
-        total = self._number * progress.steps
-        pace = progress.seconds / max(progress.step, 1)
-        whole = replace(progress, step=done, steps=total, eta_seconds=pace * (total - done))
-        self._listener(whole)
+        spent = perf_counter() - self._started
+        a_tile = (spent + progress.eta_seconds) / (self._index + 1)
+        left = progress.eta_seconds + (self._number - self._index - 1) * a_tile
+        if progress.stage == FITTING:
+            done = self._index * progress.steps + progress.step
+            progress = replace(progress, step=done, steps=self._number * progress.steps)
+        self._listener(replace(progress, seconds=spent, eta_seconds=left))
