@@ -193,6 +193,7 @@ def test_a_claim_costs_no_memory() -> None:
     assert peak_of_reading(encode_varint(2**32 - 1) + bytes(100), CorruptError) < 10_000
 
 
+@pytest.mark.slow
 def test_a_bomb_costs_no_more_than_the_largest_section() -> None:
     """A quarter of a gigabyte, a thousand times shorter: no more than what it may become."""
     packed = bomb(1 << 28)
@@ -200,6 +201,7 @@ def test_a_bomb_costs_no_more_than_the_largest_section() -> None:
     assert peak_of_reading(b"\1" + coded(0x81, packed), CorruptError) < 4 * MAX_CONTENT
 
 
+@pytest.mark.slow
 def test_many_bombs_cost_no_more_than_all_sections_may() -> None:
     """Each may be as it is, but not all of them together."""
     largest = coded(0x85, bomb(MAX_CONTENT))
