@@ -223,4 +223,4 @@ def samples_crc(samples: NDArray[np.uint8] | NDArray[np.uint16]) -> int:
     They are taken row by row, channels interleaved, 16-bit samples in little-endian order.
     """
     little_endian = samples.dtype.newbyteorder("<")
-    return zlib.crc32(np.ascontiguousarray(samples, dtype=little_endian).tobytes())
+    return zlib.crc32(np.ascontiguousarray(samples, dtype=little_endian).data)

@@ -49,9 +49,15 @@ def constant_error(
     samples: AnySamples, largest: int = 255, opacity: NDArray[np.float32] | None = None
 ) -> float:
     """Mean squared error of the best constant image; arguments are those of the function above."""
-    flat = samples.reshape(-1, samples.shape[2])
-    weights = None if opacity is None or not opacity.any() else opacity.reshape(-1)
-    mean = np.round(np.average(flat, axis=0, weights=weights))
+    total, weight = np.zeros(samples.shape[2]), 0.0
+    for first in range(0, len(samples), _ROWS_AT_A_TIME):
+        rows = samples[first : first + _ROWS_AT_A_TIME].astype(np.float64)
+        counts = np.ones(rows.shape[:2])
+        if opacity is not None:
+            counts = opacity[first : first + _ROWS_AT_A_TIME].astype(np.float64)
+        total += np.einsum("yxc,yx->c", rows, counts)
+        weight += float(counts.sum())
+    mean = np.round(total / max(weight, 1.0))
     constant = np.empty_like(samples)
     constant[:] = mean
     return mean_squared_error(samples, constant, largest, opacity)

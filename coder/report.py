@@ -157,7 +157,7 @@ def verified(data: bytes, source: Source, effort: Effort, kernels: str) -> Encod
         seconds_per_step=effort.fit_seconds / max(effort.steps * len(header.tiles), 1),
         decode_seconds=decode_seconds,
         loss=mse * source.seen + settings.lmbda * bpp,
-        sha256=sha256(decoded.tobytes()).hexdigest(),
+        sha256=sha256(np.ascontiguousarray(decoded).data).hexdigest(),
     )
     return Encoded(data, report)
 

@@ -9,6 +9,8 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from givre.coder.files.images import image_format
 from givre.coder.files.writing import encode_picture
 from givre.errors import PartialError
@@ -129,7 +131,7 @@ def _decode(args: argparse.Namespace, pair: named_files.Pair) -> None:
                 "bit_depth": picture.bit_depth,
                 "whole": found.is_whole,
                 "seconds": seconds,
-                "sha256": sha256(picture.samples.tobytes()).hexdigest(),
+                "sha256": sha256(np.ascontiguousarray(picture.samples).data).hexdigest(),
             }
         )
     if not args.quiet:
