@@ -115,11 +115,11 @@ class TorchBackend:
 
     def samples_rows(
         self, finest: Doubles, stack: Doubles, first: int, last: int, low: Doubles, span: Doubles
-    ) -> NDArray[np.uint8]:
-        """Samples uint8 (last - first, W, C) of some rows; `low`, `span` (C,) place 0 and 1."""
+    ) -> NDArray[np.uint16]:
+        """Samples (last - first, W, C) of some rows; `low`, `span` (C,) place 0 and 1."""
         normalised = np.clip(self.normalised_rows(finest, stack, first, last), 0.0, 1.0)
         samples = low[:, None, None] + np.floor(span[:, None, None] * normalised + 0.5)
-        return np.moveaxis(samples, 0, 2).astype(np.uint8)
+        return np.moveaxis(samples, 0, 2).astype(np.uint16)
 
     def _load(self, value: Doubles) -> Tensor:
         return torch.from_numpy(np.array(value, dtype=np.float64)).to(self._device)

@@ -6,8 +6,8 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from fits import encode_samples
 
-from givre.coder.encoder import encode_samples
 from givre.coder.fitting import progress
 from givre.coder.fitting.progress import (
     FITTING,

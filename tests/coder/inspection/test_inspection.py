@@ -34,15 +34,16 @@ from givre.models.exact.numpy_backend import NumpyBackend, preconcat_pass
 from givre.models.exact.wavefront import waves
 from givre.scripts.main import main
 
-ALL_STREAMS = sorted(path.stem for path in CONFORMANCE.glob("*.givre"))
-TILED = [name for name in ALL_STREAMS if name.startswith("tiles")]
-STREAMS = [name for name in ALL_STREAMS if name not in TILED]
-SOME_STREAMS = ["custom-30x22", "fitted-hop-32x24x3", "random-vhop-25x25x4", "random-hop-1x5x1"]
-FITTED = "fitted-lop-32x24x4"
-
 
 def stream(name: str) -> bytes:
     return (CONFORMANCE / f"{name}.givre").read_bytes()
+
+
+ALL_STREAMS = sorted(path.stem for path in CONFORMANCE.glob("*.givre"))
+TILED = [name for name in ALL_STREAMS if unpack(stream(name)).header.tiling is not None]
+STREAMS = [name for name in ALL_STREAMS if name not in TILED]
+SOME_STREAMS = ["custom-30x22", "fitted-hop-32x24x3", "random-vhop-25x25x4", "random-hop-1x5x1"]
+FITTED = "fitted-lop-32x24x4"
 
 
 def inspect(name: str) -> Inspection:
