@@ -23,7 +23,7 @@ from givre.scripts.main import build_parser, main
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PROSE = re.sub(r"```.*?```", "", README, flags=re.DOTALL)
 SIZE = (96, 64)
-SHORT_FIT = ("--complexity", "lop", "--effort", "2")
+SHORT_FIT = ("--complexity", "lop", "--effort", "3")
 """Added to every `givre encode`: a short fit of the small decoder, which is quantised quickly."""
 
 
