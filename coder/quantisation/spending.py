@@ -50,8 +50,14 @@ BRIEF = Spending(512, 1536, 8, 40, 1, 5, 0, 0, _QUICK, 1)
 """After a fit that is too short for its latents to be moved."""
 
 MODERATE = replace(BRIEF, passes_after=1)
-"""A tenth of a fit of 1,000 steps. A pass over the latents before the quantisation is left out:
-with one after it, it gains nothing on average."""
+"""After a fit of some hundred steps, of whose time it is a good part already."""
+
+CAREFUL_STEPS = 1000
+"""Steps from which a little more is worth its time."""
+
+CAREFUL = replace(MODERATE, passes_before=1, moves=120, trials=2, improving=8)
+"""A seventh of a fit of 1,000 steps of 256x256 pixels. On six crops the files' loss was 0.2 % lower
+than with `MODERATE`, which took a ninth, and 0.25 % higher than with `THOROUGH`, a quarter."""
 
 THOROUGH = Spending(4096, 4096, 8, 400, 4, 8, 1, 1, Descent(), 1)
 """A tenth of a longer fit."""
@@ -107,6 +113,8 @@ def spending_for(steps: int, pixels: int) -> Spending:
         rounds = min(_MOST_ROUNDS, 1 + work // _ROUND_WORK)
     if work >= rounds * (_THOROUGH_WORK + _THOROUGH_STEPS * pixels):
         found = THOROUGH
+    elif steps >= CAREFUL_STEPS:
+        found = CAREFUL
     elif steps >= FEWEST_STEPS_TO_MOVE:
         found = MODERATE
     else:
