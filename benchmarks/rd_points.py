@@ -16,13 +16,13 @@ from typing import TypeVar
 
 import numpy as np
 import tables
-from numpy.typing import NDArray
 
 import givre
 from givre.coder.encoder import encode_fit
 from givre.coder.files.atomic import atomic_write_bytes
-from givre.coder.files.images import load_samples, to_image
-from givre.coder.files.picture import Picture
+from givre.coder.files.picture import AnySamples, Picture
+from givre.coder.files.reading import load_picture
+from givre.coder.files.writing import to_image
 from givre.coder.fitting.checkpoint import Fit
 from givre.coder.fitting.settings import FitSettings
 from givre.coder.fitting.source import source_of
@@ -104,7 +104,7 @@ def point_path(folder: Path, seq_name: str, lmbda: float) -> Path:
     return folder / f"{seq_name}_{lmbda}.json"
 
 
-def digest_of(samples: NDArray[np.uint8]) -> str:
+def digest_of(samples: AnySamples) -> str:
     """The digest by which a fit knows its image, samples (H, W, C)."""
     return source_of(Picture(samples)).digest
 
@@ -123,7 +123,7 @@ def measure(job: Job) -> Point:
     Raises:
         GivreError: the image cannot be read, the fit collapsed, or the point cannot be written.
     """
-    samples, settings = load_samples(job.image), job.settings
+    samples, settings = load_picture(job.image).samples, job.settings
     fit, fit_seconds, fit_cpu_seconds = _timed(
         lambda: givre.overfit(
             samples,
@@ -146,7 +146,11 @@ def rewrite(job: Job) -> Point:
         GivreError: the image or the fit cannot be read, or the point cannot be written.
         ValueError: there is no point of this image and these settings.
     """
-    samples, point, fit = load_samples(job.image), read_point(job.kept_in), Fit.load(fit_path(job))
+    samples, point, fit = (
+        load_picture(job.image).samples,
+        read_point(job.kept_in),
+        Fit.load(fit_path(job)),
+    )
     if point.fingerprint != fingerprint(digest_of(samples), job.settings):
         raise ValueError(f"{job.kept_in} is of another image or other settings, remove it")
     return _written(job, samples, fit, point.fit_seconds, point.fit_cpu_seconds)
@@ -159,7 +163,7 @@ def fit_path(job: Job) -> Path:
 
 def _written(
     job: Job,
-    samples: NDArray[np.uint8],
+    samples: AnySamples,
     fit: Fit,
     fit_seconds: float,
     fit_cpu_seconds: float,
@@ -231,7 +235,7 @@ def pending(jobs: Iterable[Job]) -> list[Job]:
     waiting = []
     for job in jobs:
         if job.image not in digests:
-            digests[job.image] = digest_of(load_samples(job.image))
+            digests[job.image] = digest_of(load_picture(job.image).samples)
         if _kept_fingerprint(job.kept_in) != fingerprint(digests[job.image], job.settings):
             waiting.append(job)
     return waiting

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from givre.coder.files.images import image_format
+from givre.coder.files.image_names import image_format
 from givre.coder.files.writing import encode_picture
 from givre.errors import PartialError
 from givre.scripts import arguments, named_files, streams

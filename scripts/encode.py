@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from givre.coder.files.atomic import check_output
-from givre.coder.files.images import check_coded_name, looks_like_image
+from givre.coder.files.image_names import check_coded_name, looks_like_image
 from givre.coder.files.installed import check_encoding_is_installed
 from givre.coder.files.picture import Picture, stripped
 from givre.coder.files.reading import read_picture

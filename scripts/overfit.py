@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from givre.coder.files.atomic import check_output
-from givre.coder.files.images import check_coded_name
+from givre.coder.files.image_names import check_coded_name
 from givre.coder.files.installed import check_encoding_is_installed
 from givre.coder.files.reading import read_picture
 from givre.coder.fitting.choices import new_settings

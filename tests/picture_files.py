@@ -11,6 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from givre.coder.files.picture import AnySamples
+from givre.coder.files.reading import PictureSource, load_picture, read_picture
+
 needs_deep = pytest.mark.skipif(
     find_spec("imagecodecs") is None or find_spec("tifffile") is None,
     reason="needs the extra givre[deep]",
@@ -23,6 +26,16 @@ def random_samples(
     dtype = np.uint8 if bit_depth == 8 else np.uint16
     size = (height, width, channels)
     return np.random.default_rng(seed).integers(0, 1 << bit_depth, size, dtype)
+
+
+def load_samples(source: PictureSource) -> AnySamples:
+    """Samples (H, W, C) of a picture, without what belongs to them."""
+    return load_picture(source).samples
+
+
+def read_samples(data: bytes, name: str) -> AnySamples:
+    """Samples (H, W, C) of a file's content."""
+    return read_picture(data, name).samples
 
 
 def file_of(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:

@@ -14,11 +14,11 @@ from shutil import copytree
 import numpy as np
 import pytest
 from fits import plain
+from picture_files import load_samples
 from PIL import Image
 from places import ROOT
 
 import givre
-from givre.coder.files.images import load_samples
 from givre.coder.fitting.choices import FitChoices
 from givre.coder.fitting.settings import FitSettings
 

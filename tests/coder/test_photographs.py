@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from picture_files import load_samples
 from places import DEMO_IMAGE, ROOT
 
 import givre
-from givre.coder.files.images import load_samples
 
 pytestmark = pytest.mark.slow
 

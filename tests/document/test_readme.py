@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from picture_files import load_samples
 from PIL import Image
 from places import DEMO_IMAGE, ROOT
 
 import givre
-from givre.coder.files.images import load_samples
 from givre.coder.psnr import mean_squared_error, psnr_db
 from givre.errors import PartialError
 from givre.scripts.main import build_parser, main

@@ -10,7 +10,7 @@ import pytest
 from picture_files import random_samples
 from PIL import Image
 
-from givre.coder.files.images import image_format
+from givre.coder.files.image_names import image_format
 from givre.coder.files.picture import Picture
 from givre.coder.files.reading import read_picture
 from givre.coder.files.writing import encode_picture, to_image

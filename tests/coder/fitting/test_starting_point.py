@@ -23,6 +23,7 @@ from fits import (
     target_of,
 )
 from numpy.typing import NDArray
+from picture_files import load_samples
 from places import DEMO_IMAGE
 from torch import Tensor
 
@@ -32,7 +33,6 @@ from givre.bitstream.parameters import QuantisedParameters, read_parameters
 from givre.bitstream.priors import NO_PRIOR, PRIOR_HASHES, Prior, load_prior
 from givre.coder.decoder import decode_samples
 from givre.coder.encoder import write_fit
-from givre.coder.files.images import load_samples
 from givre.coder.fitting.analysis import (
     ANALYSIS_HASHES,
     N_LEVELS,

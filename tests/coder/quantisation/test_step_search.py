@@ -10,6 +10,7 @@ import pytest
 import torch
 from fits import FUSED, context_of, overfit
 from numpy.typing import NDArray
+from picture_files import load_samples
 from places import DEMO_IMAGE
 from torch import Tensor, nn
 
@@ -22,7 +23,6 @@ from givre.bitstream.parameters import (
 from givre.bitstream.rangecoder import PARAMETER_MAX
 from givre.bitstream.side_information import GroupGuess, side_bits
 from givre.coder.encoder import write_fit
-from givre.coder.files.images import load_samples
 from givre.coder.fitting.checkpoint import Fit
 from givre.coder.fitting.settings import FitSettings
 from givre.coder.fitting.torch_context import torch_threads
