@@ -170,7 +170,6 @@ def test_damaged_file_is_an_image_or_an_image_error(position: int) -> None:
     ("source", "message"),
     [
         (np.zeros((2, 2), np.float32), "float32, it must hold uint8 or uint16"),
-        (np.zeros((2, 2), np.uint16), "16-bit samples are not supported yet"),
         (np.zeros((2, 2, 5), np.uint8), "it must be"),
         (np.zeros((2, 2, 0), np.uint8), "it must be"),
         (np.zeros(4, np.uint8), "it must be"),
