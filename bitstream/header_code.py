@@ -259,7 +259,7 @@ def _read_tile(
 def read_header(reader: ByteReader) -> Header:
     """Read a header and leave the reader at the first byte after it.
 
-    It allocates nothing that depends on the picture's size, and at most 2^16 entries of tiles.
+    It allocates nothing that depends on the picture's size, and at most 2^12 entries of tiles.
 
     Raises:
         NotGivreError: the bytes are of another format.

@@ -14,8 +14,8 @@ up to level 6, and in pictures of 1/2, 1/4 and 1/8 of the size."""
 OVERLAP = 8
 """Pixels that tiles which overlap have beyond each border to another tile."""
 
-MAX_TILES = 1 << 16
-"""Most tiles that a picture may have: a few bytes of a file must not stand for millions."""
+MAX_TILES = 1 << 12
+"""Most tiles that a picture may have: each takes some milliseconds, however few bytes it has."""
 
 _SHARED, _OVERLAPPING = 1, 2
 _MAX_UNITS = (1 << 20) // TILE_UNIT
@@ -136,7 +136,7 @@ def n_tiles(width: int, height: int, tiling: Tiling | None) -> int:
 
 
 def check_tiling(width: int, height: int, tiling: Tiling) -> None:
-    """Raise UsageError if a picture of this size has one tile or more than 2^16."""
+    """Raise UsageError if a picture of this size has one tile or more than 2^12."""
     found = n_tiles(width, height, tiling)
     if not 2 <= found <= MAX_TILES:
         raise UsageError(f"the picture has {found} tiles, it must have 2 to {MAX_TILES}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import ceil, sqrt
 
-from givre.bitstream.tiling import TILE_UNIT, Tiling, n_tiles
+from givre.bitstream.tiling import TILE_UNIT, Tiling, check_tiling, n_tiles
 
 TILE_PIXELS = 3 << 20
 """Most pixels of a tile. A fit takes 370 bytes for each, so that a tile stays below 1.2 GB, while
@@ -32,10 +32,13 @@ def square_tiling(width: int, height: int, side: int) -> Tiling | None:
     """Square tiles of a given side, a multiple of 64; None where one tile holds the picture.
 
     Raises:
-        UsageError: the side is not allowed.
+        UsageError: the side is not allowed, or there would be too many tiles.
     """
     tiling = Tiling(side, side)
-    return tiling if n_tiles(width, height, tiling) > 1 else None
+    if n_tiles(width, height, tiling) == 1:
+        return None
+    check_tiling(width, height, tiling)
+    return tiling
 
 
 def _rounded(length: float) -> int:

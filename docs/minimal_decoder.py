@@ -27,7 +27,7 @@ Decoder = namedtuple("Decoder", "S F A K T k p L Y E C B point prior alpha")
 Tile = namedtuple("Tile", "y x H W weights low high parameters latents mask crc")
 
 PRIORS = Path(__file__).resolve().parents[1] / "bitstream" / "priors"
-MAX_PIXELS, MAX_TILES = 1 << 24, 1 << 16
+MAX_PIXELS, MAX_TILES = 1 << 24, 1 << 12
 
 ARCHITECTURES = {1: ("lop", 6, 2, 2, 8, 1, 8, 7), 2: ("mop", 10, 4, 2, 16, 2, 8, 7)}
 ARCHITECTURES |= {3: ("hop", 14, 6, 2, 48, 2, 8, 7), 4: ("vhop", 20, 6, 2, 64, 2, 8, 7)}

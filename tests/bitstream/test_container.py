@@ -261,7 +261,7 @@ def test_tiles_by_the_million_cost_no_memory() -> None:
 
 def test_a_table_that_the_file_does_not_hold_costs_little() -> None:
     """As many tiles as there may be, of which a few are there."""
-    head = PACKED[:4] + bytes.fromhex("41 00 ffff3f ff01 00 00 00")
+    head = PACKED[:4] + bytes.fromhex("41 00 ffff0f 3f 00 00 00")
     data = head + bytes(600)
     assert peak_of_unpacking(data, TruncatedError, "the file ends inside the") < 200_000
 
@@ -269,7 +269,7 @@ def test_a_table_that_the_file_does_not_hold_costs_little() -> None:
 @pytest.mark.slow
 def test_the_most_tiles_that_a_picture_may_have() -> None:
     """The table takes as little memory as the file has bytes, but for a factor."""
-    head = PACKED[:4] + bytes.fromhex("41 00 ffff3f ff01 00 00 00")
+    head = PACKED[:4] + bytes.fromhex("41 00 ffff0f 3f 00 00 00")
     data = sealed(head + bytes(6 * MAX_TILES))
     tracemalloc.start()
     container = unpack(data)

@@ -532,7 +532,7 @@ def test_custom_architecture_is_read_field_by_field() -> None:
         (patched(PIXEL_FORMAT, 8), "pixel format at offset 5 has a mask for alpha, but no alpha"),
         (patched(PIXEL_FORMAT, 0xFE), "pixel format at offset 5 has a mask for alpha"),
         (tiled("00 0b 07"), "impossible tiling at offset 10: the picture has 1 tiles"),
-        (tiled("00 ff7f 07"), "the picture has 1 tiles, it must have 2 to 65536"),
+        (tiled("00 ff7f 07"), "the picture has 1 tiles, it must have 2 to 4096"),
         (tiled("00 808001 00"), "the width of tiles is 1048640, it must be a multiple of 64 of 64"),
         (tiled("00 00 ffffffff0f"), "the height of tiles is 274877906944"),
         (tiled("00 00 8000"), "height of the tiles at offset 12 has needless zero bytes"),
@@ -578,7 +578,7 @@ def test_values_that_no_encoder_writes(data: bytes, message: str) -> None:
         ),
         ({"tiles": ()}, "there are 0 tiles, there must be 1"),
         ({"tiles": (ENTRY, ENTRY)}, "there are 2 tiles, there must be 1"),
-        ({"tiling": Tiling(768, 512)}, "the picture has 1 tiles, it must have 2 to 65536"),
+        ({"tiling": Tiling(768, 512)}, "the picture has 1 tiles, it must have 2 to 4096"),
         ({"tiling": Tiling(384, 512)}, "there are 1 tiles, there must be 2"),
         (
             {"tiling": Tiling(384, 512, True), "tiles": (ENTRY, ENTRY)},

@@ -143,7 +143,7 @@ def test_a_picture_without_tiles_is_one_rectangle(width: int, height: int) -> No
 
 @pytest.mark.parametrize(
     ("width", "height", "tiles"),
-    [(64, 64, 1), (65, 64, 2), (64, 65, 2), (129, 65, 6), (1 << 20, 256, MAX_TILES)],
+    [(64, 64, 1), (65, 64, 2), (64, 65, 2), (129, 65, 6), (1 << 18, 64, MAX_TILES)],
 )
 def test_the_number_of_tiles(width: int, height: int, tiles: int) -> None:
     assert n_tiles(width, height, Tiling(64, 64)) == tiles
@@ -154,7 +154,7 @@ def test_the_number_of_tiles(width: int, height: int, tiles: int) -> None:
     [(1, 1, 1), (64, 64, 1), (1 << 20, 257, 81920), (1 << 20, 1 << 20, 1 << 28)],
 )
 def test_one_tile_and_too_many_are_refused(width: int, height: int, tiles: int) -> None:
-    message = f"the picture has {tiles} tiles, it must have 2 to 65536$"
+    message = f"the picture has {tiles} tiles, it must have 2 to 4096$"
     with pytest.raises(UsageError, match=f"^{message}"):
         check_tiling(width, height, Tiling(64, 64))
     with pytest.raises(CorruptError, match=f"^impossible tiling at offset 0: {message}"):
@@ -163,7 +163,7 @@ def test_one_tile_and_too_many_are_refused(width: int, height: int, tiles: int) 
 
 def test_the_fewest_and_the_most_tiles_are_allowed() -> None:
     check_tiling(65, 1, Tiling(64, 64))
-    check_tiling(1 << 20, 256, Tiling(64, 64))
+    check_tiling(1 << 18, 64, Tiling(64, 64))
 
 
 @pytest.mark.parametrize("side", [-64, 0, 1, 63, 65, 96, (1 << 20) + 64, 1 << 40])

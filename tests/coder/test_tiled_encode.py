@@ -52,6 +52,8 @@ def test_tiles_that_are_asked_for() -> None:
     assert square_tiling(128, 64, 128) is None
     with pytest.raises(UsageError, match="must be a multiple of 64"):
         square_tiling(200, 64, 100)
+    with pytest.raises(UsageError, match="has 24649 tiles, it must have 2 to 4096"):
+        square_tiling(10_000, 10_000, 64)
 
 
 def test_shares_of_all_tiles_add_up_to_one() -> None:
