@@ -220,7 +220,7 @@ def decode(
         ImageError: the path cannot be read, or PIL has no mode for the samples.
         UsageError: `threads` is out of range, or `kernels` unknown or not installed.
     """
-    from givre.coder.files.writing import to_image
+    from givre.coder.files.pillow_output import to_image
 
     found = _decoded(data, (region, scale), partial, (threads, max_pixels, kernels))
     return to_image(found.samples, found.bit_depth, found.metadata)
@@ -337,8 +337,6 @@ def _decoded(
 ) -> Picture:
     from givre.bitstream.container import DEFAULT_MAX_PIXELS
     from givre.bitstream.tiling import Rectangle
-    from givre.coder.decoder import decode_picture
-    from givre.coder.partial import decode_partial
     from givre.coder.view import View
 
     (region, scale), (threads, limit, kernels) = wanted, means
@@ -346,9 +344,13 @@ def _decoded(
     limit = DEFAULT_MAX_PIXELS if limit is None else limit
     content = _content(data)
     if not partial:
+        from givre.coder.decoder import decode_picture
+
         return decode_picture(
             content, view=view, threads=threads, max_pixels=limit, kernels=kernels
         )
+    from givre.coder.partial import decode_partial
+
     found = decode_partial(content, view=view, threads=threads, max_pixels=limit, kernels=kernels)
     if not found.is_whole:
         logging.getLogger(__name__).warning("%s", found.shown())

@@ -21,8 +21,8 @@ import givre
 from givre.coder.encoder import encode_fit
 from givre.coder.files.atomic import atomic_write_bytes
 from givre.coder.files.picture import AnySamples, Picture
+from givre.coder.files.pillow_output import to_image
 from givre.coder.files.reading import load_picture
-from givre.coder.files.writing import to_image
 from givre.coder.fitting.checkpoint import Fit
 from givre.coder.fitting.settings import FitSettings
 from givre.coder.fitting.source import source_of

@@ -11,22 +11,18 @@ import logging
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
-from PIL import Image
-
 from givre.bitstream.metadata import Metadata
 from givre.coder.files import png_chunks
 from givre.coder.files.deep_files import write_deep_png
 from givre.coder.files.netpbm import write_netpbm
 from givre.coder.files.picture import AnySamples, Picture, widen
+from givre.coder.files.pillow_output import CHANNEL_NAMES, EXIF_PREFIX, to_image
 from givre.coder.files.profiles import profile_of_code
 from givre.coder.files.quiet import quiet_libraries
 from givre.coder.files.tiff_writing import write_tiff
-from givre.errors import ImageError, OutputError
+from givre.errors import OutputError
 
 _LOG = logging.getLogger(__name__)
-
-_EXIF_PREFIX = b"Exif\0\0"
 
 
 @dataclass(frozen=True)
@@ -49,7 +45,7 @@ class _Format:
 _ALL = frozenset((1, 2, 3, 4))
 _OPAQUE = frozenset((1, 3))
 _ANY_LENGTH = {"icc": 1 << 30, "exif": 1 << 30, "xmp": 1 << 30}
-_JPEG_LENGTHS = {"icc": 255 * 65519, "exif": 65533 - len(_EXIF_PREFIX), "xmp": 65504}
+_JPEG_LENGTHS = {"icc": 255 * 65519, "exif": 65533 - len(EXIF_PREFIX), "xmp": 65504}
 
 _FORMATS = {
     "PNG": _Format(_ALL, {}, _ANY_LENGTH | {"cicp": 4}, is_deep=True),
@@ -72,49 +68,11 @@ _FORMATS = {
 
 _WITHOUT_GREY = {"WEBP": {1: "RGB", 2: "RGBA"}, "QOI": {1: "RGB", 2: "RGBA"}}
 _KINDS = {"icc": "colour profile", "exif": "EXIF", "xmp": "XMP", "cicp": "colour code"}
-_CHANNEL_NAMES = {1: "grey", 2: "grey with alpha", 3: "RGB", 4: "RGB with alpha"}
 
 
 def can_write(format_name: str) -> bool:
     """Whether pictures are written in one of Pillow's formats, at least grey ones."""
     return format_name in _FORMATS
-
-
-def to_image(
-    samples: AnySamples, bit_depth: int = 8, metadata: Metadata | None = None
-) -> Image.Image:
-    """Pillow image of samples, with the metadata in its `info`, where Pillow looks on saving.
-
-    Args:
-        samples: uint8 or uint16 (H, W, C), C 1 to 4.
-        bit_depth: 8 gives L, LA, RGB or RGBA; 9 to 16 gives I;16, over its full range.
-        metadata: what belongs to it.
-
-    Raises:
-        ImageError: the samples are of another kind, or have more than 8 bits and are not grey,
-            which Pillow has no image for.
-    """
-    if samples.ndim != 3 or not 1 <= samples.shape[2] <= 4 or samples.size == 0:
-        raise ImageError(f"the samples have shape {samples.shape}, it must be (H, W, 1 to 4)")
-    if samples.dtype != (np.uint8 if bit_depth == 8 else np.uint16):
-        raise ImageError(f"the samples hold {samples.dtype}, which are not {bit_depth} bits")
-    channels = samples.shape[2]
-    if bit_depth > 8:
-        if channels > 1:
-            raise ImageError(
-                f"Pillow has no image for {_CHANNEL_NAMES[channels]} of {bit_depth} bits, take"
-                " the samples as an array or write a .png or .tif"
-            )
-        samples = widen(samples, bit_depth)
-    image = Image.fromarray(samples[:, :, 0] if channels == 1 else samples)
-    if metadata is not None:
-        blocks = {
-            "icc_profile": _profile(metadata, channels),
-            "exif": metadata.exif and _EXIF_PREFIX + metadata.exif,
-            "xmp": metadata.xmp,
-        }
-        image.info.update({kind: block for kind, block in blocks.items() if block})
-    return image
 
 
 def encode_picture(picture: Picture, format_name: str) -> bytes:
@@ -171,7 +129,7 @@ def check_format_holds(format_name: str, channels: int, bit_depth: int) -> None:
         other = ".png, .tif or .webp" if bit_depth == 8 else ".png or .tif"
         lost = "alpha" if channels in (2, 4) else "colours"
         raise OutputError(
-            f"{format_name} cannot hold the {lost} of {_CHANNEL_NAMES[channels]}, use {other}"
+            f"{format_name} cannot hold the {lost} of {CHANNEL_NAMES[channels]}, use {other}"
         )
     if bit_depth > 8 and not form.is_deep:
         raise OutputError(f"{format_name} has 8 bits a sample, not {bit_depth}; use .png or .tif")
@@ -228,15 +186,9 @@ def _with_pillow(samples: AnySamples, metadata: Metadata, format_name: str) -> b
     if metadata.icc:
         options["icc_profile"] = metadata.icc
     if metadata.exif:
-        options["exif"] = _EXIF_PREFIX + metadata.exif
+        options["exif"] = EXIF_PREFIX + metadata.exif
     if metadata.xmp:
         options["xmp"] = metadata.xmp
     stream = io.BytesIO()
     image.save(stream, format_name, **options)
     return stream.getvalue()
-
-
-def _profile(metadata: Metadata, channels: int) -> bytes:
-    if metadata.icc or not metadata.cicp:
-        return metadata.icc
-    return profile_of_code(metadata.cicp, channels)

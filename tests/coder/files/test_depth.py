@@ -19,8 +19,9 @@ from PIL import Image
 
 from givre.coder.files import deep_files
 from givre.coder.files.picture import Picture, narrow, widen
+from givre.coder.files.pillow_output import to_image
 from givre.coder.files.reading import load_picture, read_picture
-from givre.coder.files.writing import encode_picture, to_image
+from givre.coder.files.writing import encode_picture
 from givre.errors import ImageError, OutputError
 
 

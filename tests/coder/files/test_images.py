@@ -15,7 +15,8 @@ from givre.coder.files.atomic import atomic_write_bytes, check_output
 from givre.coder.files.bounded import read_file, read_stream
 from givre.coder.files.image_names import image_format
 from givre.coder.files.picture import Picture
-from givre.coder.files.writing import encode_picture, to_image
+from givre.coder.files.pillow_output import to_image
+from givre.coder.files.writing import encode_picture
 from givre.errors import ImageError, OutputError
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)

@@ -25,6 +25,7 @@ from givre.coder.files import png_chunks
 from givre.coder.files.kept_metadata import LIMIT, kept
 from givre.coder.files.orientation import upright
 from givre.coder.files.picture import Picture
+from givre.coder.files.pillow_output import to_image
 from givre.coder.files.profiles import (
     SRGB_CHROMATICITIES,
     make_profile,
@@ -33,7 +34,7 @@ from givre.coder.files.profiles import (
 )
 from givre.coder.files.reading import load_picture, read_picture
 from givre.coder.files.tiff_directory import read_directory
-from givre.coder.files.writing import encode_picture, to_image
+from givre.coder.files.writing import encode_picture
 from givre.errors import ImageError
 
 RGB_PROFILE = make_profile(1 / 1.8, None, 3)

@@ -24,9 +24,10 @@ from PIL import Image, ImageCms, PngImagePlugin
 from givre.bitstream.metadata import Metadata
 from givre.coder.files import picture as picture_module
 from givre.coder.files.picture import Picture
+from givre.coder.files.pillow_output import to_image
 from givre.coder.files.png_chunks import read_notes
 from givre.coder.files.reading import load_picture, read_picture
-from givre.coder.files.writing import encode_picture, to_image
+from givre.coder.files.writing import encode_picture
 from givre.errors import ImageError
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)

@@ -12,8 +12,9 @@ from PIL import Image
 
 from givre.coder.files.image_names import image_format
 from givre.coder.files.picture import Picture
+from givre.coder.files.pillow_output import to_image
 from givre.coder.files.reading import read_picture
-from givre.coder.files.writing import encode_picture, to_image
+from givre.coder.files.writing import encode_picture
 from givre.errors import ImageError, OutputError
 
 LOSSLESS = {
