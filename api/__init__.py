@@ -13,7 +13,6 @@ they are called, `decode`, `info` and `inspect` never do.
 
 from __future__ import annotations
 
-import logging
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -353,6 +352,8 @@ def _decoded(
 
     found = decode_partial(content, view=view, threads=threads, max_pixels=limit, kernels=kernels)
     if not found.is_whole:
+        import logging
+
         logging.getLogger(__name__).warning("%s", found.shown())
     return found.picture
 
