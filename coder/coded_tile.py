@@ -14,7 +14,7 @@ from givre.bitstream.header import Alpha, TileEntry
 from givre.bitstream.latents import CodedLatents, write_latents
 from givre.bitstream.parameters import QuantisedParameters, write_parameters
 from givre.coder.decoder import TilePlan, grid_predictor, reconstruct
-from givre.coder.exact_backends import Backend, make_backend
+from givre.coder.exact_backends import Backend, exact_kernels, make_backend
 from givre.coder.execution import resolve_threads
 from givre.coder.fitting.checkpoint import Fit
 from givre.coder.fitting.context import FitContext
@@ -32,29 +32,30 @@ class CodedTile:
         entry: what the header says of it.
         payload: its sections.
         prior: number of the prior that its parameters are coded against.
+        kernels: what computed it, `reference` or `fused`.
     """
 
     architecture: Architecture
     entry: TileEntry
     payload: TilePayload
     prior: int
+    kernels: str
 
 
-def code_tile(
-    fit: Fit, context: FitContext, quantised: QuantisedParameters, kernels: str
-) -> CodedTile:
+def code_tile(fit: Fit, context: FitContext, quantised: QuantisedParameters) -> CodedTile:
     """Code a fit as it is.
 
     Args:
         fit: gives the latents.
         context: of the fit.
         quantised: the decoder's parameters.
-        kernels: what computes, `reference` or `fused`.
     """
     arch, target, source = fit.architecture, context.target, context.source
     latents = [latent.numpy().astype(np.float64) for latent in fit.latents]
     unknown = TileEntry(target.low, target.high, parameter_bytes=0, latent_bytes=0, pixel_crc=0)
     plan = TilePlan(arch, fit.width, fit.height, source.bit_depth, source.alpha, unknown)
+    # All is done twice: once to write the file, and once to check it.
+    kernels = exact_kernels(context.kernels.exact, arch, fit.width, fit.height, passes=2)
     backend = make_backend(kernels, arch, quantised.values(arch))
     parameter_section = write_parameters(arch, quantised)
     latent_section = write_latents(coded_latents(backend, plan, latents))
@@ -71,7 +72,7 @@ def code_tile(
         pixel_crc=samples_crc(decoded),
     )
     payload = TilePayload(parameter_section, latent_section, mask_section)
-    return CodedTile(arch, entry, payload, quantised.prior.number)
+    return CodedTile(arch, entry, payload, quantised.prior.number, kernels)
 
 
 def coded_latents(

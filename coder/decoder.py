@@ -83,16 +83,15 @@ def no_samples(shape: tuple[int, int, int], bit_depth: int) -> AnySamples:
     return np.empty(shape, np.uint8) if bit_depth == 8 else np.empty(shape, np.uint16)
 
 
-def tile_plan(header: Header, index: int) -> TilePlan:
-    """What the header says of a tile; index 0 is the picture where there are no tiles."""
-    where = tile_rectangles(header.width, header.height, header.tiling)[index]
-    return plan_of(header, where, header.tiles[index])
-
-
-def plan_of(header: Header, where: Rectangle, entry: TileEntry) -> TilePlan:
-    """What the header says of the tile that lies in a rectangle of the picture."""
+def plan_of(header: Header, index: int, where: Rectangle) -> TilePlan:
+    """What the header says of a tile, which lies in a rectangle of the picture."""
     return TilePlan(
-        header.architecture, where.width, where.height, header.bit_depth, header.alpha, entry
+        architecture=header.architecture,
+        width=where.width,
+        height=where.height,
+        bit_depth=header.bit_depth,
+        alpha=header.alpha,
+        entry=header.tiles[index],
     )
 
 
@@ -236,7 +235,7 @@ def decode_tile(
     Raises:
         BitstreamError: the sections are not those of a file that this version can decode.
     """
-    plan = plan_of(container.header, where, container.header.tiles[index])
+    plan = plan_of(container.header, index, where)
     first, last = rows or (0, plan.height)
     decoder, parameters = tile_decoder(container, index, plan, kernels)
     payload = container.tiles[index]
@@ -274,10 +273,22 @@ def read_grids(decoder: Backend, plan: TilePlan, reader: LatentReader) -> list[A
     decoded: list[Array] = []
     all_grids = grids(plan.architecture, plan.width, plan.height)
     for i in reversed(range(len(all_grids))):
-        predictor = grid_predictor(decoder, plan.architecture, all_grids, i, decoded)
-        predictor.decode(reader)
-        decoded.insert(0, predictor.grid())
+        decoded.insert(0, read_grid(decoder, plan.architecture, all_grids, i, decoded, reader))
     return decoded
+
+
+def read_grid(
+    decoder: Backend,
+    arch: Architecture,
+    all_grids: Sequence[Grid],
+    index: int,
+    coarser: Sequence[Array],
+    reader: LatentReader,
+) -> Array:
+    """Decode one grid, given the values of all grids after it (fine to coarse)."""
+    predictor = grid_predictor(decoder, arch, all_grids, index, coarser)
+    predictor.decode(reader)
+    return predictor.grid()
 
 
 def grid_predictor(

@@ -13,10 +13,10 @@ from givre.bitstream.parameters import QuantisedParameters
 from givre.bitstream.sections import Section
 from givre.bitstream.tiling import Tiling
 from givre.coder.coded_tile import CodedTile, code_tile
-from givre.coder.exact_backends import compiling_meanwhile, exact_kernels
+from givre.coder.exact_backends import compiling_meanwhile
 from givre.coder.files.picture import Picture
 from givre.coder.fitting.checkpoint import Fit
-from givre.coder.fitting.context import FitContext, changed, fit_context, on_cpu
+from givre.coder.fitting.context import FitContext, changed, fit_context, on_cpu, picture_context
 from givre.coder.fitting.overfit import overfit_in
 from givre.coder.fitting.progress import FinishTeller, ProgressListener
 from givre.coder.fitting.settings import FitSettings
@@ -51,7 +51,7 @@ def fit_and_write(
         ImageError: the samples are of a kind that the codec does not take.
         GivreError: for the reasons that `overfit` and `encode_fit` name.
     """
-    context = fit_context(source_of(picture), settings, metadata_sections(picture.metadata))
+    context = picture_context(picture, settings)
     with compiling_meanwhile(context.kernels.exact):
         fit = overfit_in(
             context,
@@ -146,14 +146,10 @@ def write_fit(
         The file and its report.
     """
     started = perf_counter() if started is None else started
-    # All is done twice: once to write the file, and once to check it.
-    kernels = exact_kernels(
-        context.kernels.exact, fit.architecture, fit.width, fit.height, passes=2
-    )
-    tile = code_tile(fit, context, quantised, kernels)
+    tile = code_tile(fit, context, quantised)
     data = pack_tiles([tile], (fit.width, fit.height), context.source, None, context.sections)
     effort = Effort(fit.settings, fit.steps, fit.seconds, perf_counter() - started)
-    return verified(data, context.source, effort, kernels)
+    return verified(data, context.source, effort, tile.kernels)
 
 
 def pack_tiles(

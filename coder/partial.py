@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,19 +16,17 @@ from givre.coder.decoder import (
     Array,
     check_view,
     decode_tiles,
-    grid_predictor,
     plan_of,
+    read_grid,
     reconstruct,
     tile_decoder,
 )
-from givre.coder.exact_backends import Backend
 from givre.coder.execution import check_kernels, check_threads, resolve_threads
 from givre.coder.files.picture import AnySamples, Picture
 from givre.coder.transparency import with_mask
 from givre.coder.view import View, reduced
 from givre.errors import CorruptError
-from givre.models.architecture import Architecture
-from givre.models.geometry import Grid, grids
+from givre.models.geometry import grids
 
 
 @dataclass(frozen=True)
@@ -119,7 +116,7 @@ def _rough_tile(
 ) -> tuple[AnySamples, int]:
     """A tile from the grids that have arrived, and their number. Zeros stand for the others."""
     header, payload = container.header, container.tiles[index]
-    plan = plan_of(header, where, header.tiles[index])
+    plan = plan_of(header, index, where)
     decoder, _ = tile_decoder(container, index, plan, kernels)
     missing = plan.entry.latent_bytes - len(payload.latents)
     arch = plan.architecture
@@ -132,7 +129,7 @@ def _rough_tile(
     for i in reversed(range(len(all_grids))):
         try:
             first, second = (
-                _read_grid(decoder, arch, all_grids, i, found, reader) for reader in (least, most)
+                read_grid(decoder, arch, all_grids, i, found, reader) for reader in (least, most)
             )
         except CorruptError:  # no message goes on like this
             break
@@ -148,16 +145,3 @@ def _rough_tile(
         classes = np.full((plan.height, plan.width), BETWEEN if soft else OPAQUE, np.uint8)
         samples = with_mask(samples, classes, plan.alpha, plan.bit_depth)
     return samples, n_found
-
-
-def _read_grid(
-    decoder: Backend,
-    arch: Architecture,
-    all_grids: Sequence[Grid],
-    index: int,
-    coarser: Sequence[Array],
-    reader: LatentReader,
-) -> Array:
-    predictor = grid_predictor(decoder, arch, all_grids, index, coarser)
-    predictor.decode(reader)
-    return predictor.grid()

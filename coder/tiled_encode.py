@@ -13,7 +13,7 @@ from givre.bitstream.metadata_sections import metadata_sections
 from givre.bitstream.tiling import Rectangle, Tiling, blend_weights, tile_rectangles
 from givre.coder.coded_tile import CodedTile, code_tile
 from givre.coder.encoder import finish_teller, pack_tiles
-from givre.coder.exact_backends import compiling_meanwhile, exact_kernels
+from givre.coder.exact_backends import compiling_meanwhile
 from givre.coder.files.picture import Picture
 from givre.coder.fitting.checkpoint import Fit
 from givre.coder.fitting.context import changed, fit_context, on_cpu
@@ -67,13 +67,11 @@ def fit_and_write_tiles(
         # All tiles are coded against the prior of the first.
         settings = replace(settings, prior=made.tile.prior)
         tiles.append(made.tile)
-        fit_seconds, write_seconds = (
-            fit_seconds + made.fit_seconds,
-            write_seconds + made.write_seconds,
-        )
+        fit_seconds += made.fit_seconds
+        write_seconds += made.write_seconds
     data = pack_tiles(tiles, _size(picture), source, tiling, sections)
     effort = Effort(settings, settings.steps, fit_seconds, write_seconds)
-    encoded = verified(data, source, effort, settings.kernels)
+    encoded = verified(data, source, effort, tiles[0].kernels)
     check_collapse(encoded.report, source)
     return encoded
 
@@ -138,10 +136,7 @@ def _fit_tile(
         with torch_threads(1):
             finished, quantised = finish_fit(fit, context, teller.quantising)
             teller.writing(0)
-            kernels = exact_kernels(
-                context.kernels.exact, fit.architecture, fit.width, fit.height, passes=2
-            )
-            tile = code_tile(finished, context, quantised, kernels)
+            tile = code_tile(finished, context, quantised)
             teller.writing(1)
     return _MadeTile(tile, fit.seconds, perf_counter() - started)
 

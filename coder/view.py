@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from givre.bitstream.tiling import Rectangle, Tiling
 from givre.coder.files.picture import AnySamples
@@ -13,6 +14,9 @@ from givre.errors import UsageError
 
 SCALES = (1, 2, 4, 8)
 """A picture may be decoded smaller by these factors. Borders of tiles are on their rasters."""
+
+_ROWS_AT_A_TIME = 32
+"""Rows of a smaller picture that are made at a time: means take eight bytes a sample."""
 
 
 @dataclass(frozen=True)
@@ -97,23 +101,31 @@ def reduced(samples: AnySamples, scale: int) -> AnySamples:
     if scale == 1:
         return samples
     height, width, channels = samples.shape
-    weights = np.ones((height, width, 1), np.float64)
-    if has_alpha(channels):
-        weights = samples[:, :, -1:].astype(np.float64)
-    counts = _sums(np.ones((height, width, 1)), scale)
-    total = _sums(weights, scale)
-    means = _sums(samples * weights, scale) / np.maximum(total, 1e-9)
-    if has_alpha(channels):
-        plain = _sums(samples.astype(np.float64), scale) / counts
-        means = np.where(total > 0, means, plain)
-        means[:, :, -1] = plain[:, :, -1]
-    rounded = np.floor(means + 0.5)
-    return rounded.astype(np.uint8) if samples.dtype == np.uint8 else rounded.astype(np.uint16)
+    shape = (_up(height, scale), _up(width, scale), channels)
+    found = np.empty(shape, np.uint8) if samples.dtype == np.uint8 else np.empty(shape, np.uint16)
+    for first in range(0, shape[0], _ROWS_AT_A_TIME):
+        last = min(first + _ROWS_AT_A_TIME, shape[0])
+        band = samples[first * scale : last * scale]
+        found[first:last] = np.floor(_means(band, scale) + 0.5)
+    return found
 
 
-def _sums(
-    values: np.ndarray[tuple[int, ...], np.dtype[np.float64]], scale: int
-) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+def _means(samples: AnySamples, scale: int) -> NDArray[np.float64]:
+    """Means over squares of samples (H, W, C), those of colours weighted by alpha."""
+    values, channels = samples.astype(np.float64), samples.shape[2]
+    plain = _sums(values, scale) / _sums(np.ones((*samples.shape[:2], 1)), scale)
+    if not has_alpha(channels):
+        return plain
+    alpha = values[:, :, -1:]
+    total = _sums(alpha, scale)
+    means: NDArray[np.float64] = _sums(values * alpha, scale) / np.maximum(total, 1e-9)
+    means = np.where(total > 0, means, plain)
+    means[:, :, -1] = plain[:, :, -1]
+    return means
+
+
+def _sums(values: NDArray[np.float64], scale: int) -> NDArray[np.float64]:
     """Sums of values (H, W, C) over squares; those at the end may be cut."""
     rows = np.add.reduceat(values, np.arange(0, values.shape[0], scale), axis=0)
-    return np.add.reduceat(rows, np.arange(0, values.shape[1], scale), axis=1)
+    sums: NDArray[np.float64] = np.add.reduceat(rows, np.arange(0, values.shape[1], scale), axis=1)
+    return sums

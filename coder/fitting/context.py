@@ -6,15 +6,17 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from givre.bitstream.metadata_sections import metadata_sections
 from givre.bitstream.priors import Prior
 from givre.bitstream.sections import Section
 from givre.coder.execution import resolve_threads
+from givre.coder.files.picture import Picture
 from givre.coder.fitting.fit_kernels import FitKernels, choose_kernels
 from givre.coder.fitting.normalisation import Target, make_target
 from givre.coder.fitting.prior_choice import prior_for
 from givre.coder.fitting.screen_content import comparable_lmbda
 from givre.coder.fitting.settings import FitSettings, architecture_for
-from givre.coder.fitting.source import Source
+from givre.coder.fitting.source import Source, source_of
 from givre.errors import UsageError
 from givre.models.architecture import Architecture
 
@@ -76,6 +78,16 @@ def fit_context(
     # A later version may choose another one; this fit is coded against this one for good.
     settings = replace(settings, prior=prior.number)
     return FitContext(source, target, settings, arch, prior, kernels, sections)
+
+
+def picture_context(picture: Picture, settings: FitSettings) -> FitContext:
+    """The context of a fit of a picture whose file gets its metadata.
+
+    Raises:
+        ImageError: the samples are of a kind that the codec does not take.
+        UsageError: for the reasons that `fit_context` names, or metadata are too large for a file.
+    """
+    return fit_context(source_of(picture), settings, metadata_sections(picture.metadata))
 
 
 def changed(context: FitContext, settings: FitSettings) -> FitContext:

@@ -14,19 +14,17 @@ from math import isfinite, log, sqrt
 
 from torch import Tensor
 
-from givre.bitstream.metadata_sections import metadata_sections
 from givre.bitstream.parameters import QuantisedParameters
 from givre.coder.encoder import write_fit
 from givre.coder.exact_backends import compiling_meanwhile
 from givre.coder.files.picture import Picture
 from givre.coder.fitting.checkpoint import Fit
-from givre.coder.fitting.context import FitContext, changed, fit_context, on_cpu
+from givre.coder.fitting.context import FitContext, changed, on_cpu, picture_context
 from givre.coder.fitting.evaluation import Evaluation
 from givre.coder.fitting.overfit import prepare_kernels
 from givre.coder.fitting.progress import FinishTeller, ProgressListener, ProgressTeller
 from givre.coder.fitting.schedule import Recipe, plan_step
 from givre.coder.fitting.settings import FitSettings
-from givre.coder.fitting.source import source_of
 from givre.coder.fitting.starting_point import choose_start
 from givre.coder.fitting.torch_context import torch_as_shipped, torch_threads
 from givre.coder.fitting.trainer import Trainer
@@ -114,7 +112,7 @@ def encode_to_goal(
         CollapseError: the fit diverged, or the file for a rate or a size is no better than a
             constant image although its lambda would allow more.
     """
-    context, asked = _context(picture, settings), settings.prior
+    context, asked = picture_context(picture, settings), settings.prior
     with torch_threads(context.kernels.torch_threads), compiling_meanwhile(context.kernels.exact):
         prepare_kernels(context, on_progress)
         lmbda = starting_lmbda(context, asked, goal)
@@ -134,10 +132,6 @@ def encode_to_goal(
             if abs(log(lmbda / before)) < _ANOTHER_START:
                 break
         raise TargetError(out_of_reach(goal, settings.steps, earlier))
-
-
-def _context(picture: Picture, settings: FitSettings) -> FitContext:
-    return fit_context(source_of(picture), settings, metadata_sections(picture.metadata))
 
 
 class _Pursuit:

@@ -22,8 +22,9 @@ from givre.bitstream.latent_cost import latent_bits
 from givre.bitstream.latents import write_latents
 from givre.bitstream.parameters import read_parameters
 from givre.bitstream.scales import LATENT_SCALES
+from givre.bitstream.tiling import Rectangle
 from givre.coder.coded_tile import coded_latents
-from givre.coder.decoder import decode_samples, tile_plan
+from givre.coder.decoder import decode_samples, plan_of
 from givre.coder.inspection.inspection import Inspection, inspect_file
 from givre.coder.inspection.learned_filters import InspectedStage, classical_kernels
 from givre.coder.inspection.plots import filters_figure, latents_figure, reduced
@@ -114,7 +115,9 @@ def test_each_latent_has_the_bits_of_the_coded_model(name: str) -> None:
     )
     backend = NumpyBackend(header.architecture, values)
     coded = coded_latents(
-        backend, tile_plan(header, 0), [g.values.astype(np.float64) for g in found.grids]
+        backend,
+        plan_of(header, 0, Rectangle(0, 0, header.width, header.height)),
+        [g.values.astype(np.float64) for g in found.grids],
     )
     step = wavefront_step(header.architecture.n_spatial)
     for inspected in reversed(found.grids):
